@@ -1,0 +1,1 @@
+"""The catalogue: records, their schema, the files they come from."""

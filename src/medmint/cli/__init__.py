@@ -1,0 +1,1 @@
+"""The command line: ``medmint COMMAND``, sub-commands over the facade."""

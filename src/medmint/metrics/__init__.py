@@ -1,0 +1,1 @@
+"""Measures of how close synthetic images come to real ones."""

@@ -1,0 +1,252 @@
+"""From a model record to samples: the whole recipe, one step a method."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from medmint.catalogue.records import ModelRecord
+from medmint.errors import GenerationError
+from medmint.generation_request import (
+    GenerationRequest,
+    conditions_of,
+)
+from medmint.model_executor.plan import Plan, Planner
+from medmint.packages.contract import load_job, read_batch
+from medmint.packages.environments.interpreters import package_folders
+from medmint.packages.package import Package
+from medmint.packages.workers.pool import WorkerPool
+from medmint.packages.workers.process import (
+    InlineWorker,
+    OutOfMemoryError,
+    Worker,
+    WorkerProcess,
+)
+from medmint.progress import Progress, progress_bar
+from medmint.samples import Batch, GenerationResult, batch_seed, latent_vectors
+from medmint.settings import Settings
+from medmint.writers.arrays import WRITERS
+from medmint.writers.run_folder import RunFolder, new_run_folder
+
+logger = logging.getLogger(__name__)
+
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+class ModelExecutor:
+    """Runs one model.
+
+    Parameters
+    ----------
+    record : ModelRecord
+        The model.
+    settings : Settings
+        Where packages are kept.
+    pool : WorkerPool
+        Where warm workers come from.
+    """
+
+    def __init__(self, record: ModelRecord, *, settings: Settings, pool: WorkerPool) -> None:
+        self.record = record
+        self._planner = Planner(record, settings)
+        self._pool = pool
+
+    @property
+    def model_id(self) -> str:
+        """Full id of the model."""
+        return self.record.model_id
+
+    def check(self, *, install_dependencies: bool = False) -> None:
+        """See to the model's requirements without running it.
+
+        Raises
+        ------
+        DependencyError
+            If they are not met and not to be installed.
+        """
+        self._planner.interpreter(install=install_dependencies)
+
+    def install(self, *, install_dependencies: bool = False) -> Package:
+        """Bring the package here; nothing happens where it is already.
+
+        Parameters
+        ----------
+        install_dependencies : bool
+            Build the private environment as well, where the model needs one.
+        """
+        if install_dependencies:
+            self.check(install_dependencies=True)
+        return self._planner.package(GenerationRequest())
+
+    def generate(self, request: GenerationRequest) -> GenerationResult | list[Any]:
+        """Generate samples, into a folder or as a list.
+
+        Returns
+        -------
+        GenerationResult
+            If samples are saved.
+        list
+            Else: arrays of shape (height, width[, channels]), or tuples (image, mask[, label]).
+        """
+        if request.save_images:
+            return self._save(request)
+        plan = self._planner.settle(request)
+        with progress_bar("samples") as progress:
+            return [s for batch in self._stream(plan, progress) for s in batch.samples()]
+
+    def function(self, request: GenerationRequest) -> Callable[..., GenerationResult | list[Any]]:
+        """Return a function that carries out a request, with changes for one call at a time."""
+
+        def generate(**changes: Any) -> GenerationResult | list[Any]:
+            return self.generate(request.changed(**changes))
+
+        return generate
+
+    def stream(self, request: GenerationRequest) -> Iterator[Batch]:
+        """Yield batch after batch in sample order, keeping none."""
+        yield from self._stream(self._planner.settle(request))
+
+    def _save(self, request: GenerationRequest) -> GenerationResult:
+        """Generate into the folder that was named, or into a new one."""
+        writer = WRITERS[request.output_format]
+        if request.output_path is None:
+            plan = self._planner.settle(request)
+            with self._loaded(plan) as worker:
+                folder = new_run_folder(Path("output") / self.model_id)
+                return self._write(request, plan, worker, RunFolder(folder, writer))
+        output = RunFolder(Path(request.output_path).expanduser(), writer)
+        with output.only_writer():
+            plan = self._planner.settle(request, None if request.overwrite else output.header())
+            with self._loaded(plan) as worker:
+                return self._write(request, plan, worker, output)
+
+    def _write(
+        self, request: GenerationRequest, plan: Plan, worker: Worker, output: RunFolder
+    ) -> GenerationResult:
+        """Write the samples that the folder does not have yet."""
+        header = plan.header(request.output_format, worker.device)
+        start = output.begin(header, plan.num_samples, overwrite=request.overwrite)
+        plan = replace(plan, batch_size=output.batch_size)
+        with progress_bar("samples") as progress:
+            for batch in self._batches(plan, worker, start, output.halve):
+                output.write(batch)
+                progress(batch.start + len(batch), plan.num_samples, self.model_id)
+        output.finish()
+        logger.info("Wrote %d samples of %s to %s", plan.num_samples, self.model_id, output.folder)
+        return GenerationResult(output.folder, plan.num_samples, plan.seed)
+
+    def _stream(self, plan: Plan, progress: Progress | None = None) -> Iterator[Batch]:
+        with self._loaded(plan) as worker:
+            for batch in self._batches(plan, worker, 0, _keep_size):
+                yield batch
+                if progress is not None:
+                    progress(batch.start + len(batch), plan.num_samples, self.model_id)
+
+    @contextmanager
+    def _loaded(self, plan: Plan) -> Iterator[Worker]:
+        """Borrow a worker that has the package loaded."""
+        package = plan.package
+        key = (
+            package.root,
+            package.sha256,
+            package.weights_sha256,
+            plan.threads,
+            plan.python,
+            plan.isolation,
+        )
+
+        def start() -> Worker:
+            worker = _start(plan)
+            try:
+                worker.load(load_job(plan.record, package, plan.device))
+            except BaseException:
+                worker.close()
+                raise
+            return worker
+
+        with self._pool.lend(plan.device, key, start) as worker:
+            yield worker
+
+    def _batches(
+        self, plan: Plan, worker: Worker, start: int, halve: Callable[[int, int], None]
+    ) -> Iterator[Batch]:
+        """Yield batches; while one is being used, the worker already makes the next.
+
+        A batch that does not fit into memory is tried again in halves.
+        """
+        if start == plan.num_samples:
+            return
+        size = plan.batch_size
+        ahead = _ask(plan, worker, start, size)
+        while start < plan.num_samples:
+            stop = min(start + size, plan.num_samples)
+            try:
+                frame = worker.reply(ahead)
+            except OutOfMemoryError:
+                if stop - start == 1:
+                    raise
+                size = (stop - start + 1) // 2
+                logger.warning("Memory ran out: going on in batches of %d", size)
+                halve(start, size)
+                ahead = _ask(plan, worker, start, size)
+                continue
+            except GenerationError as error:
+                error.first_sample = start
+                raise
+            if stop < plan.num_samples:
+                ahead = _ask(plan, worker, stop, size)
+            yield read_batch(plan.record, frame, start, stop - start)
+            start = stop
+
+
+def _keep_size(start: int, batch_size: int) -> None:
+    """Nothing has to be noted where samples are not saved."""
+
+
+def _start(plan: Plan) -> Worker:
+    if plan.isolation == "none":
+        return InlineWorker(plan.record.model_id)
+    environment = dict.fromkeys(_THREAD_VARIABLES, str(plan.threads))
+    if plan.python == Path(sys.executable):
+        # A worker sees neither the user's site-packages nor PYTHONPATH by itself.
+        environment["PYTHONPATH"] = os.pathsep.join(map(str, package_folders()))
+    if plan.record.execution.contract == "generate":
+        environment |= _visible_cards(plan.device)
+    root = plan.package.root
+    return WorkerProcess(plan.record.model_id, root, python=plan.python, environment=environment)
+
+
+def _visible_cards(device: str) -> dict[str, str]:
+    """Choose for packages that take whatever card they see: none, or the one asked for."""
+    if device == "cpu":
+        return {"CUDA_VISIBLE_DEVICES": ""}
+    if not device.startswith("cuda"):
+        return {}
+    number = int(device.partition(":")[2] or 0)
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    cards = visible.split(",") if visible else []
+    return {"CUDA_VISIBLE_DEVICES": cards[number] if number < len(cards) else str(number)}
+
+
+def _ask(plan: Plan, worker: Worker, start: int, size: int) -> int:
+    """Send the request for the batch that begins at ``start``."""
+    stop = min(start + size, plan.num_samples)
+    message: dict[str, Any] = {"op": "batch", "options": dict(plan.options)}
+    if plan.record.execution.contract == "generate":
+        message |= {"num_samples": stop - start, "seed": batch_seed(plan.seed, start)}
+        return worker.request(message, {})
+    if plan.latents is not None:
+        arrays: dict[str, NDArray[Any]] = {"latents": plan.latents[start:stop]}
+    else:
+        length = plan.record.execution.generate_method.input_latent_vector_size or 0
+        arrays = {"latents": latent_vectors(plan.seed, start, stop, length)}
+    classes = conditions_of(plan.condition, plan.record, plan.seed, start, stop)
+    return worker.request(message, arrays if classes is None else arrays | {"condition": classes})

@@ -1,0 +1,1 @@
+"""Model packages: brought here, checked, unpacked, given an environment, and run."""

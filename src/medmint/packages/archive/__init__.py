@@ -1,0 +1,1 @@
+"""Zip files, looked into before anything of them is written."""

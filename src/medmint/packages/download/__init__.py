@@ -1,0 +1,1 @@
+"""Downloads that are whole and verified, or not there."""

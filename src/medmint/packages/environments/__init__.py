@@ -1,0 +1,1 @@
+"""Requirements of models, and private environments that meet them."""

@@ -1,0 +1,1 @@
+"""Files of weights, looked into without loading them."""

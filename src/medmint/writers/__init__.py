@@ -1,0 +1,1 @@
+"""Files that samples are written to."""

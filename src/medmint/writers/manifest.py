@@ -1,0 +1,93 @@
+"""Lines of a manifest: read from a file that may be torn, cut off or not ours at all."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+#: Header entries that a resumed run takes over: the samples do not depend on them.
+_TAKEN_OVER = ("medmint_version", "license", "citation")
+_HEADER_START = b'{"medmint_manifest"'
+#: The form of the names that a run writes. A manifest may come from anywhere: nothing of another
+#: form that it lists is ever removed.
+_OWN_FILE = re.compile(r"[A-Za-z_]\w*/\d{6,}\.\w+")
+
+
+def first_line(path: Path) -> bytes | None:
+    """Return the first line of a file, None where there is no file."""
+    try:
+        with path.open("rb") as lines:
+            return lines.readline()
+    except FileNotFoundError:
+        return None
+
+
+def read_header(first: bytes | None) -> dict[str, Any] | None:
+    """Return the header that a manifest's first line is, None where it is none of ours."""
+    if first is None or not first.startswith(_HEADER_START):
+        return None
+    header = read_entry(first) or {}
+    least = {"batch_size": 1, "threads": 1, "seed": 0}
+    numbers = {name: header.get(name, low) for name, low in least.items()}
+    is_ours = all(type(number) is int and number >= least[name] for name, number in numbers.items())
+    return header if header and is_ours else None
+
+
+def is_torn(first: bytes | None) -> bool:
+    """Tell whether a manifest got no further than a part of its header.
+
+    Examples
+    --------
+    >>> is_torn(b'{"medmint_mani'), is_torn(b"notes of someone else")
+    (True, False)
+    """
+    if first is None or first.endswith(b"\n"):
+        return False
+    return first.startswith(_HEADER_START) or _HEADER_START.startswith(first)
+
+
+def read_entry(line: bytes) -> dict[str, Any] | None:
+    """Return a manifest line as a dict, None where it is torn."""
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return entry if isinstance(entry, dict) else None
+
+
+def listed_files(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the files that a manifest line lists, with the sha256 that it gives of each."""
+    listed = {
+        value: entry[f"{key}_sha256"] for key, value in entry.items() if _has_hash(key, entry)
+    }
+    return {name: sha256 for name, sha256 in listed.items() if _OWN_FILE.fullmatch(name)}
+
+
+def _has_hash(key: str, entry: Mapping[str, Any]) -> bool:
+    return f"{key}_sha256" in entry and isinstance(entry[key], str)
+
+
+def difference(present: Mapping[str, Any], header: Mapping[str, Any]) -> str:
+    """Say in what a run differs from the one that is there; nothing where it can go on.
+
+    Examples
+    --------
+    >>> difference({"seed": 7, "medmint_version": "1"}, {"seed": 8, "medmint_version": "2"})
+    'seed: 7 there, 8 asked'
+    """
+    names = [name for name in {**header, **present} if name not in _TAKEN_OVER]
+    different = [name for name in names if present.get(name) != header.get(name)]
+    return "; ".join(
+        f"{name}: {_short(present.get(name))} there, {_short(header.get(name))} asked"
+        for name in different[:3]
+    )
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else text[:57] + "..."

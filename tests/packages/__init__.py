@@ -1,0 +1,1 @@
+"""Small packages and records that tests run."""
