@@ -8,7 +8,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from medmint.packages.environments.store import clear_abandoned_builds, list_environments
+from medmint.packages.environments.store import (
+    clear_abandoned_builds,
+    list_environments,
+    remove_environment,
+)
 from medmint.packages.store import PackageStore
 from medmint.settings import Settings
 
@@ -43,12 +47,14 @@ def contents(settings: Settings) -> list[dict[str, Any]]:
     ]
 
 
-def clean(settings: Settings) -> int:
+def clean(settings: Settings, *, environments: bool = False) -> int:
     """Remove partial downloads, packages of no model and interrupted builds.
 
     Parameters
     ----------
     settings : Settings
+    environments : bool
+        Remove the private environments as well; a call that installs dependencies makes new ones.
 
     Returns
     -------
@@ -58,6 +64,8 @@ def clean(settings: Settings) -> int:
     before = size_of(settings.home)
     PackageStore(settings).clean()
     clear_abandoned_builds(settings)
+    for environment in list_environments(settings) if environments else ():
+        remove_environment(environment)
     # Other processes may have written something meanwhile.
     return max(0, before - size_of(settings.home))
 

@@ -17,15 +17,16 @@ from medmint.catalogue.files import (
     locked,
     read_layers,
     read_private,
-    write_json,
 )
 from medmint.catalogue.ids import five_digits, near_matches
 from medmint.catalogue.records import ModelRecord
 from medmint.errors import ArgumentError, InvalidRecordError, UnknownModelError
+from medmint.home import write_json
 from medmint.settings import Settings
 
 if TYPE_CHECKING:
     from medmint.catalogue.refresh import CatalogueUpdate
+    from medmint.transport import Patience
 
 logger = logging.getLogger(__name__)
 
@@ -252,8 +253,13 @@ class ConfigManager:
         self._reload()
         return True
 
-    def update(self) -> CatalogueUpdate:
+    def update(self, *, patience: Patience | None = None) -> CatalogueUpdate:
         """Fetch the catalogue at ``settings.catalogue_url``, if it is newer than the copy here.
+
+        Parameters
+        ----------
+        patience : Patience, optional
+            How long and how often it is tried.
 
         Returns
         -------
@@ -269,10 +275,12 @@ class ConfigManager:
         """
         # Here, because HTTP takes longer to import than all the rest of the catalogue.
         from medmint.catalogue.refresh import refresh
+        from medmint.transport import PATIENCE
 
         if self._private is not None:
             raise ArgumentError("catalogue", "a private one", "the default, only that is refreshed")
-        result = refresh(self.settings, self._folder / "remote.json")
+        target = self._folder / "remote.json"
+        result = refresh(self.settings, target, patience=patience or PATIENCE)
         self._reload()
         return result
 

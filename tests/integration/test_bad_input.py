@@ -267,3 +267,11 @@ def test_commands_that_there_are_not(command, arguments):
     assert (code, out) == (2, [])
     assert len(err) == 1
     assert re.match("medmint", err[0])
+
+
+def test_the_command_line_names_its_own_flags(command, work):
+    command("generate", MODEL, "--num-samples", 1, "--seed", 1, "--output", "run")
+    code, _, err = command("generate", MODEL, "--num-samples", 1, "--seed", 2, "--output", "run")
+    assert code == 2
+    assert "pass --overwrite" in err[0]
+    assert "overwrite=True" not in err[0]

@@ -120,7 +120,7 @@ def _start(home, name="uv", point="never"):
 
 
 def _left_over(settings):
-    return sorted((settings.home / "environments" / ".building").glob("*"))
+    return sorted((settings.home / "environments" / ".unfinished").glob("*"))
 
 
 def _assert_failure(settings, installer, requirements, *expected):

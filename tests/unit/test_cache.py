@@ -9,8 +9,12 @@ import pytest
 
 from medmint.cache import clean, contents, readable_size, size_of
 from medmint.cli.main import main
+from medmint.errors import IntegrityError
+from medmint.packages.environments.building import build_environment
+from medmint.packages.environments.store import verify_environment
 from medmint.packages.store import PackageStore
 from medmint.packages.unfinished import unfinished_folder
+from tests.fakes.wheels import make_wheel, use_wheels
 from tests.packages.archives import FILES, record_of, sha256, zip_of
 
 ZIP = zip_of()
@@ -78,6 +82,18 @@ def test_clean_lets_work_alone_and_clears_up_after_a_crash(settings, installed):
         clean(settings)
         assert list(at_work.parent.iterdir()) == [at_work]
     assert not at_work.exists()
+
+
+def test_private_environments_go_only_when_asked(settings, tmp_path, monkeypatch):
+    make_wheel(use_wheels(monkeypatch, tmp_path), "medmint_fake", "1.0")
+    made = build_environment(["medmint_fake"], settings=settings, model_id="90001_X")
+    clean(settings)
+    assert made.path.exists()
+    (made.path / "pyvenv.cfg").write_text("changed")
+    with pytest.raises(IntegrityError, match="medmint cache clean --environments"):
+        verify_environment(made)
+    assert clean(settings, environments=True) > 0
+    assert not made.path.exists()
 
 
 def test_size_of_files_folders_and_nothing(tmp_path):

@@ -15,11 +15,13 @@ from medmint.errors import (
     ArgumentError,
     DownloadError,
     InvalidRecordError,
+    MedmintError,
     OfflineError,
     UnknownModelError,
     WriterError,
 )
 from medmint.settings import Settings
+from tests.fakes.virtual_time import VirtualTime
 
 PHANTOM = "10001_PHANTOM_CT_HEAD_SLICE"
 MINE = "20001_MY_MODEL"
@@ -80,6 +82,12 @@ def test_a_private_catalogue_replaces_all(settings, metadata, tmp_path):
     path.write_text(json.dumps({MINE: metadata}), encoding="utf-8")
     for catalogue in (path, str(path), {MINE: metadata}):
         assert ConfigManager(catalogue, settings=settings).model_ids == [MINE]
+
+
+@pytest.mark.parametrize("catalogue", [5, ["global.json"], True])
+def test_what_is_neither_path_nor_mapping_is_no_catalogue(settings, catalogue):
+    with pytest.raises(ArgumentError, match="path of a JSON file"):
+        len(ConfigManager(catalogue, settings=settings))
 
 
 def test_an_empty_private_catalogue_is_one(settings):
@@ -143,6 +151,7 @@ def test_all_forms_of_an_id_mean_the_same_model(manager, form):
         "٣",
         "000010",
         [],
+        np.array([1, 2]),
         "nope",
     ],
 )
@@ -332,6 +341,7 @@ class Server:
     def __init__(self):
         self.body, self.etag, self.status = b"{}", '"1"', 200
         self.location, self.announced, self.asked = None, None, []
+        self.failures = 0
         owner = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -349,7 +359,8 @@ class Server:
         condition = handler.headers.get("If-None-Match")
         self.asked.append(condition)
         same = self.etag is not None and condition == self.etag
-        handler.send_response(304 if same else self.status)
+        failed = len(self.asked) <= self.failures
+        handler.send_response(503 if failed else 304 if same else self.status)
         if self.etag:
             handler.send_header("ETag", self.etag)
         if self.location:
@@ -374,29 +385,48 @@ def connected(server, settings):
     return ConfigManager(settings=replace(settings, catalogue_url=server.url))
 
 
+def update(manager):
+    return manager.update(patience=VirtualTime().patience())
+
+
+def test_a_refresh_tries_again_where_the_server_falters(server, connected, metadata):
+    server.body = json.dumps({MINE: metadata}).encode()
+    server.failures = 2
+    assert update(connected).added == (MINE,)
+    assert len(server.asked) == 3
+
+
+def test_a_token_in_the_address_is_not_repeated(server, settings):
+    server.status = 404
+    address = f"{server.url}?access_token=canary-4711"
+    with pytest.raises(MedmintError) as caught:
+        update(ConfigManager(settings=replace(settings, catalogue_url=address)))
+    assert "canary" not in f"{caught.value!s} {caught.value!r} {caught.value.__cause__!r}"
+
+
 def test_a_refresh_brings_new_models_and_asks_only_for_newer_ones(server, connected, metadata):
     server.body = json.dumps({MINE: metadata}).encode()
-    first = connected.update()
+    first = update(connected)
     assert (first.changed, first.added) == (True, (MINE,))
     assert connected.resolve(20001) == MINE
     assert connected.resolve(1)
-    second = connected.update()
+    second = update(connected)
     assert not second.changed
     assert server.asked == [None, '"1"']
     metadata["description"]["title"] = "New"
     server.body, server.etag = json.dumps({MINE: metadata}).encode(), '"2"'
-    assert connected.update().updated == (MINE,)
+    assert update(connected).updated == (MINE,)
     assert connected.record(MINE).title == "New"
     server.body, server.etag = b"{}", None
-    assert connected.update().removed == (MINE,)
+    assert update(connected).removed == (MINE,)
     assert MINE not in connected
 
 
 def test_a_damaged_copy_is_fetched_again(server, connected, metadata):
     server.body = json.dumps({MINE: metadata}).encode()
-    path = connected.update().path
+    path = update(connected).path
     path.write_bytes(path.read_bytes()[:-20])
-    assert connected.update().changed
+    assert update(connected).changed
     assert server.asked == [None, None]
     assert MINE in connected
 
@@ -416,13 +446,13 @@ def test_a_damaged_copy_is_fetched_again(server, connected, metadata):
 )
 def test_a_failed_refresh_keeps_the_last_good_copy(server, connected, metadata, change, error):
     server.body = json.dumps({MINE: metadata}).encode()
-    path = connected.update().path
+    path = update(connected).path
     good = path.read_bytes()
     server.etag = '"2"'
     for name, value in change.items():
         setattr(server, name, value)
     with pytest.raises(error):
-        connected.update()
+        update(connected)
     assert path.read_bytes() == good
     assert MINE in connected
 
@@ -433,14 +463,14 @@ def test_a_refreshed_catalogue_cannot_point_into_this_machine(
     metadata["execution"]["package_link"] = str(tmp_path)
     server.body = json.dumps({MINE: metadata}).encode()
     with pytest.raises(InvalidRecordError, match="package_link"):
-        connected.update()
+        update(connected)
 
 
 def test_a_refresh_is_limited_in_size(server, connected, monkeypatch):
     monkeypatch.setattr("medmint.catalogue.refresh.MAX_DOWNLOAD_BYTES", 1 << 10)
     server.body = b" " * (1 << 20)
     with pytest.raises(DownloadError, match="larger"):
-        connected.update()
+        update(connected)
 
 
 def test_offline_means_offline(server, settings):
@@ -454,7 +484,7 @@ def test_no_server_is_a_download_error(server, connected):
     server.http.shutdown()
     server.http.server_close()
     with pytest.raises(DownloadError):
-        connected.update()
+        update(connected)
 
 
 def test_without_an_address_or_for_a_private_catalogue_there_is_no_refresh(manager, settings):

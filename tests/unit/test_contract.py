@@ -35,6 +35,14 @@ def test_channels_go_last_and_a_single_one_goes():
     assert volume.arrays["image"].shape == (2, 4, 5, 6)
 
 
+def test_a_sampler_gives_every_output_that_its_record_promises():
+    both = record(output={"image": GREY, "mask": MASK})
+    image, mask = np.zeros((2, 1, 4, 5), np.uint8), np.zeros((2, 1, 4, 5), np.uint8)
+    assert set(read({"image": image, "mask": mask}, model=both).arrays) == {"image", "mask"}
+    with pytest.raises(ContractError, match="the output mask"):
+        read({"image": image}, model=both)
+
+
 def test_published_packages_have_channels_last_already():
     image = np.zeros((2, 4, 5, 3), np.uint8)
     assert read({"image": image}, model=record("generate")).arrays["image"].shape == (2, 4, 5, 3)

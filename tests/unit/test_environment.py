@@ -1,15 +1,13 @@
 """Private environments: found, explained, refused. Building them is in tests/reliability."""
 
 import os
-import re
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from medmint.errors import DependencyError, OfflineError
+from medmint.errors import DependencyError, OfflineError, WriterError
 from medmint.packages.environments.building import build_environment, explain, find_environment
 from medmint.packages.environments.installers import PipInstaller, packages_folder
 from medmint.packages.environments.interpreters import package_folders
@@ -20,6 +18,7 @@ from medmint.packages.environments.store import (
     read_environment,
     remove_environment,
 )
+from medmint.processes import machine
 from medmint.settings import Settings
 from tests.fakes.wheels import make_wheel, use_wheels
 
@@ -84,7 +83,7 @@ def test_environment_is_made_once_and_found_again(settings, wheels):
     assert find_environment(ABSENT, settings) is None, "its interpreter is gone"
     remove_environment(made)
     assert list_environments(settings) == []
-    assert not any((settings.home / "environments/.building").iterdir())
+    assert not any((settings.home / "environments/.unfinished").iterdir())
 
 
 def _check_explanation_of_existing(settings, made):
@@ -102,7 +101,7 @@ def test_failed_installation_leaves_nothing_and_shows_the_log(settings):
     assert "exit code 3" in str(caught.value)
     assert "  | https://mirror/ does not answer" in str(caught.value)
     assert "s3cret" not in str(caught.value)
-    assert not any((settings.home / "environments/.building").iterdir())
+    assert not any((settings.home / "environments/.unfinished").iterdir())
     assert list_environments(settings) == []
 
 
@@ -116,7 +115,7 @@ def test_installation_that_does_not_help_is_a_failure(settings, monkeypatch):
 def test_home_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "home").write_text("a file")
     settings = Settings(home=tmp_path / "home")
-    with pytest.raises(DependencyError, match=r"Not a directory|File exists"):
+    with pytest.raises(WriterError, match=r"Not a directory|File exists"):
         build_environment(ABSENT, settings=settings, model_id=MODEL, installer=_NeverAsked())
 
 
@@ -158,10 +157,10 @@ def test_explanation_when_offline(tmp_path):
 
 
 def test_abandoned_builds_are_removed_and_running_ones_kept(settings):
-    building = settings.home / "environments" / ".building"
+    building = settings.home / "environments" / ".unfinished"
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
-    host = re.sub(r"\W", "_", socket.gethostname())
+    host = machine()
     names = {
         f"{host}-{os.getpid()}-00000000": True,
         f"{host}-{ended.pid}-00000000": False,

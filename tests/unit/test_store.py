@@ -485,7 +485,6 @@ def test_clean_removes_what_nobody_uses(zenodo, local, store):
     (home / "receipts" / "90011_TEST_MODEL.json").unlink()
     crashed = home / "packages" / ".unfinished" / "elsewhere-1-abc"
     crashed.mkdir()
-    (home / "downloads" / "90012_X.zip").write_bytes(b"whole, not unpacked")
     (home / "downloads" / ".90012_X.zip.0123.0123456789ab.part").write_bytes(b"half")
     store.clean()
     assert store.folders() == [(used.root.parent, [local.model_id])]

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from os import PathLike
@@ -13,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from medmint.catalogue.checks import read_catalogue, shape_faults, validate_catalogue
-from medmint.errors import InvalidRecordError, WriterError
+from medmint.errors import ArgumentError, InvalidRecordError
+from medmint.home import lock
 from medmint.resources import config_file
 from medmint.settings import Settings
 
@@ -58,6 +57,8 @@ def read_private(
         if faults := shape_faults(catalogue):
             raise InvalidRecordError(source, faults)
         entries = dict(catalogue)
+    elif not isinstance(catalogue, str | PathLike):
+        raise ArgumentError("catalogue", catalogue, "the path of a JSON file, or a mapping")
     else:
         source = Path(catalogue).expanduser()
         entries = read_catalogue(source)
@@ -78,50 +79,9 @@ def is_local_link(link: str) -> bool:
     return "://" not in link and not link.startswith(("bundled:", "doi:", "10."))
 
 
-def write_json(path: Path, data: object) -> None:
-    """Write JSON beside ``path`` and move it there, so that readers see all or nothing of it.
-
-    Raises
-    ------
-    WriterError
-        If the file cannot be written; what was there before stays.
-    """
-    # A link is followed: replacing it would leave its target, which others read, as it was.
-    path = path.resolve()
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("w", encoding="utf-8", newline="\n") as file:
-            json.dump(data, file, indent=2, allow_nan=False)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise WriterError(path, error.strerror or str(error)) from error
-
-
 @contextmanager
 def locked(settings: Settings, path: Path) -> Iterator[None]:
-    """Keep other processes from changing ``path`` between our reading and our writing.
-
-    Raises
-    ------
-    WriterError
-        If the lock cannot be made.
-    """
-    from filelock import FileLock
-
+    """Keep other processes from changing ``path`` between our reading and our writing."""
     name = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:16]
-    locks = settings.home / "locks"
-    try:
-        locks.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(locks / f"catalogue-{name}.lock")
-        lock.acquire()
-    except OSError as error:
-        raise WriterError(locks, error.strerror or str(error)) from error
-    try:
+    with lock(settings.home, f"catalogue-{name}"):
         yield
-    finally:
-        lock.release()

@@ -23,8 +23,11 @@ def five_digits(model_id: object) -> str | None:
     if isinstance(model_id, str):
         digits = model_id
     elif isinstance(model_id, SupportsIndex) and not isinstance(model_id, bool):
-        # Integers of numpy are as good as those of Python.
-        digits = str(operator.index(model_id))
+        # Integers of numpy are as good as those of Python; its arrays only look like integers.
+        try:
+            digits = str(operator.index(model_id))
+        except TypeError:
+            return None
     else:
         return None
     is_number = digits.isascii() and digits.isdigit() and len(digits) <= 5

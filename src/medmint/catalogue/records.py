@@ -89,6 +89,10 @@ class OutputSpec:
         Lowest and highest value that a picture on a screen should show, in ``unit``.
     spacing_mm : tuple of float or None
         Distance of neighbouring pixels along each axis, in millimetres.
+    orientation : str or None
+        Where each axis leads in the patient: a letter of R, L, A, P, S, I for each.
+    burned_in_text : bool or None
+        Whether images can show text that identifies a patient or a date.
     values : mapping of str to str
         Meaning of each value of a mask or label map.
     """
@@ -100,6 +104,8 @@ class OutputSpec:
     unit: str | None = None
     window: tuple[float, float] | None = None
     spacing_mm: tuple[float, ...] | None = None
+    orientation: str | None = None
+    burned_in_text: bool | None = None
     values: Mapping[str, str] = _NOTHING
 
     @classmethod

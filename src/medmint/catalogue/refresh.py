@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
-from http.client import HTTPException, HTTPMessage
+from http import HTTPStatus
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from medmint.catalogue.checks import parse_catalogue, validate_catalogue
-from medmint.catalogue.files import is_local_link, locked, write_json
-from medmint.errors import ArgumentError, DownloadError, InvalidRecordError, OfflineError
-from medmint.settings import Settings, is_safe_address
+from medmint.catalogue.files import is_local_link, locked
+from medmint.errors import ArgumentError, InvalidRecordError, OfflineError
+from medmint.home import write_json
+from medmint.settings import Settings
+from medmint.transport import PATIENCE, Client, Patience, redact
 
 #: No refreshed catalogue is larger; the shipped one has about 120 kB.
 MAX_DOWNLOAD_BYTES = 64 << 20
-#: Seconds without an answer, and for the whole download.
-_TIMEOUT, _DEADLINE = 30.0, 300.0
-_CHUNK = 1 << 16
 _LOCAL_FAULT = "expected a link to Zenodo or an https address, got {!r}"
 
 
@@ -47,11 +43,11 @@ class CatalogueUpdate:
     path: Path
 
 
-def refresh(settings: Settings, path: Path) -> CatalogueUpdate:
+def refresh(settings: Settings, path: Path, *, patience: Patience = PATIENCE) -> CatalogueUpdate:
     """Bring ``path`` up to date with the catalogue at ``settings.catalogue_url``.
 
-    The server is asked only for a version other than the one that is here. A catalogue is checked
-    in full before it replaces the last good one.
+    The server is asked only for a version other than the one that is here, and again when it
+    falters. A catalogue is checked in full before it replaces the last good one.
 
     Raises
     ------
@@ -68,11 +64,12 @@ def refresh(settings: Settings, path: Path) -> CatalogueUpdate:
     if url is None:
         raise ArgumentError("MEDMINT_CATALOGUE_URL", None, "the https address of a catalogue")
     if settings.offline:
-        raise OfflineError(f"the catalogue at {url}")
+        raise OfflineError(f"the catalogue at {redact(url)}")
     with locked(settings, path):
         before = path.read_bytes() if path.is_file() else None
         tag_file = path.with_suffix(".etag.json")
-        answer = _download(url, _known_tag(tag_file, url, before))
+        tag = _known_tag(tag_file, url, before)
+        answer = _download(url, tag, settings, patience)
         if answer is None:
             return CatalogueUpdate(False, (), (), (), path)
         raw, tag = answer
@@ -126,56 +123,11 @@ def _known_tag(tag_file: Path, url: str, content: bytes | None) -> str | None:
         return None
 
 
-class _SafeRedirects(urllib.request.HTTPRedirectHandler):
-    """Follow redirects to https alone (and to this machine)."""
-
-    def redirect_request(
-        self,
-        req: urllib.request.Request,
-        fp: IO[bytes],
-        code: int,
-        msg: str,
-        headers: HTTPMessage,
-        newurl: str,
-    ) -> urllib.request.Request | None:
-        if not is_safe_address(newurl):
-            reason = f"it leads to {newurl}, which is not https"
-            raise DownloadError(req.full_url, reason, status=code)
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-def _download(url: str, tag: str | None) -> tuple[bytes, str | None] | None:
+def _download(
+    url: str, tag: str | None, settings: Settings, patience: Patience
+) -> tuple[bytes, str | None] | None:
     """Return the body and its ETag, or None if the server has nothing newer than ``tag``."""
-    headers = {"Accept": "application/json", "User-Agent": "medmint"}
-    if tag:
-        headers["If-None-Match"] = tag
-    opener = urllib.request.build_opener(_SafeRedirects())
-    request = urllib.request.Request(url, headers=headers)
-    try:
-        with opener.open(request, timeout=_TIMEOUT) as response:
-            return _read(response, url), response.headers.get("ETag")
-    except urllib.error.HTTPError as error:
-        error.close()
-        if error.code == 304 and tag:
-            return None
-        raise DownloadError(url, f"the server answered {error.code}", status=error.code) from error
-    except DownloadError:
-        raise
-    except (OSError, HTTPException) as error:
-        reason = getattr(error, "reason", None) or str(error) or type(error).__name__
-        raise DownloadError(url, str(reason)) from error
-
-
-def _read(response: Any, url: str) -> bytes:
-    announced = response.headers.get("Content-Length")
-    end = time.monotonic() + _DEADLINE
-    body = bytearray()
-    while chunk := response.read1(_CHUNK):
-        body += chunk
-        if len(body) > MAX_DOWNLOAD_BYTES:
-            raise DownloadError(url, f"it is larger than {MAX_DOWNLOAD_BYTES >> 20} MB", status=200)
-        if time.monotonic() > end:
-            raise DownloadError(url, f"it did not end within {_DEADLINE:.0f} s", status=200)
-    if announced is not None and len(body) != int(announced):
-        raise DownloadError(url, f"got {len(body)} of {announced} bytes", status=200)
-    return bytes(body)
+    headers = {"Accept": "application/json"} | ({"If-None-Match": tag} if tag else {})
+    with Client(settings, patience=patience) as client:
+        answer = client.get(url, headers=headers, at_most=MAX_DOWNLOAD_BYTES)
+    return None if answer.status == HTTPStatus.NOT_MODIFIED else (answer.content, answer.etag)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 
@@ -14,6 +15,7 @@ from medmint.errors import MedmintError
 
 INTERRUPTED = 130
 OUTPUT_ERROR = 1
+_SWITCH = re.compile(r"\b([a-z]+(?:_[a-z]+)*)=True\b")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,7 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             run(generators, options)
             sys.stdout.flush()
     except MedmintError as error:
-        print(f"medmint: {error if options.verbose else _one_line(error)}", file=sys.stderr)
+        text = _as_flags(str(error))
+        print(f"medmint: {text if options.verbose else _one_line(text)}", file=sys.stderr)
         return USER_ERROR
     except BrokenPipeError:
         # The reader of our output has gone, as in "medmint list | head": nothing is wrong.
@@ -45,8 +48,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _one_line(error: MedmintError) -> str:
+def _as_flags(text: str) -> str:
+    """Say ``overwrite=True`` the way it is said here: ``--overwrite``."""
+    return _SWITCH.sub(lambda found: "--" + found[1].replace("_", "-"), text)
+
+
+def _one_line(text: str) -> str:
     """Return an error's first line, and the first fault where it lists several."""
-    first, *more = str(error).splitlines()
+    first, *more = text.splitlines()
     faults = [line.strip() for line in more if line.startswith("  ") and "|" not in line[:4]]
     return " ".join([first, *faults[:1], *(["(all with --verbose)"] if more else [])])

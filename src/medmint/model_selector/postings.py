@@ -134,8 +134,10 @@ def _by_token(models_of_text: Mapping[str, Models]) -> dict[str, Models]:
                 table[token] = models if isinstance(models, int) else models.copy()
             elif isinstance(known, int):
                 table[token] = [known, *_as_list(models)]
+            elif isinstance(models, int):
+                known.append(models)
             else:
-                known += _as_list(models)
+                known += models
     return table
 
 

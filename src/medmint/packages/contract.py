@@ -53,7 +53,12 @@ def read_batch(record: ModelRecord, frame: Frame, start: int, count: int) -> Bat
     _check_names(record, arrays)
     lengths = {name: len(array) if array.ndim else 0 for name, array in arrays.items()}
     lengths |= {} if labels is None else {"label": len(labels)}
-    if record.execution.contract == "generate":
+    if record.execution.contract == "sampler":
+        promised = [name for name in record.execution.output if name != "label"]
+        if missing := [name for name in promised if name not in arrays]:
+            found = ", ".join(arrays) or "nothing"
+            raise ContractError(record.model_id, f"the output {missing[0]}", f"{found} alone")
+    else:
         # Published models may give more than asked, to keep classes balanced.
         arrays = {name: array[:count] for name, array in arrays.items()}
         labels = None if labels is None else labels[:count]

@@ -30,8 +30,8 @@ from medmint.errors import (
     OutputError,
     PackageError,
 )
-from medmint.packages.download.partials import disk_trouble, leftovers
-from medmint.packages.home import lock, make_folder, read_json, write_json
+from medmint.home import disk_trouble, lock, make_folder, read_json, write_json
+from medmint.packages.download.partials import leftovers
 from medmint.packages.origin import local_zip, own_folder, source_of
 from medmint.packages.package import (
     Package,
@@ -208,7 +208,7 @@ class PackageStore:
             with lock(self._settings.home, "packages"):
                 self._discard(unused)
         clear_abandoned(self._packages)
-        for file in [*leftovers(self._downloads), *self._downloads.glob("*.zip")]:
+        for file in leftovers(self._downloads):
             with disk_trouble(file):
                 file.unlink(missing_ok=True)
 
@@ -231,7 +231,7 @@ class PackageStore:
                 hint = "This is not the package that the record describes: check its link."
                 raise IntegrityError(archive, f"sha256 {pinned}", f"sha256 {sha256}", hint)
             receipt = {"source": source_of(record), "sha256": sha256}
-            while not self._is_whole(sha256) or not self._issue(record, receipt):
+            while not self._is_whole(sha256) or not self._issue(record, receipt, aside):
                 self._publish(record, archive, sha256, aside / "package")
         return receipt
 
@@ -242,15 +242,12 @@ class PackageStore:
         from medmint.transport import PATIENCE, Client
 
         expected = Expected(pinned, None, record.execution.size_bytes)
-        target = make_folder(self._downloads) / f"{record.model_id}.zip"
+        link, target = record.execution.package_link, aside / f"{record.model_id}.zip"
+        partials = make_folder(self._downloads)
         with Client(self._settings, patience=self._patience or PATIENCE) as client:
-            while True:
-                link = record.execution.package_link
-                fetch_with(client, link, target, expected, self._progress)
-                try:
-                    return Path(shutil.move(target, aside / target.name))
-                except FileNotFoundError:
-                    logger.info("%s was taken by another process", target)
+            return fetch_with(
+                client, link, target, expected, self._progress, partials=partials
+            ).path
 
     def _publish(self, record: ModelRecord, archive: Path, sha256: str, aside: Path) -> None:
         """Make a package folder appear whole: filled aside, checked, marked, then renamed."""
@@ -276,7 +273,7 @@ class PackageStore:
         finally:
             shutil.rmtree(aside, ignore_errors=True)
 
-    def _issue(self, record: ModelRecord, receipt: dict[str, str]) -> bool:
+    def _issue(self, record: ModelRecord, receipt: dict[str, str], aside: Path) -> bool:
         """Write the receipt of a package that is there; False if it was removed meanwhile."""
         files = self._folder(receipt["sha256"]) / "files"
         with lock(self._settings.home, "packages"):
@@ -285,7 +282,7 @@ class PackageStore:
             except ContractError:
                 if self._is_whole(receipt["sha256"]):
                     raise
-            write_json(self._receipt_file(record), receipt)
+            write_json(self._receipt_file(record), receipt, aside=aside)
             return self._is_whole(receipt["sha256"])
 
     def _discard(self, folders: list[Path], *, even_if_used: bool = False) -> None:
@@ -311,11 +308,15 @@ class PackageStore:
         """Yield name, expected and found hash of each file that is not as it was installed."""
         folder = self._folder(sha256)
         expected = (read_json(folder / _MARKER) or {}).get("files", {})
-        found = {name: hash_file(path) for name, path in walk(folder / "files")}
+        found = {}
+        for name, path in walk(folder / "files"):
+            # Another process may be removing the package while it is read.
+            with suppress(IntegrityError):
+                found[name] = hash_file(path)
         for name in sorted(expected.keys() | found.keys()):
             if expected.get(name) != found.get(name):
                 hashes = (files.get(name) for files in (expected, found))
-                before, now = (f"sha256 {one}" if one else "no such file" for one in hashes)
+                before, now = (f"sha256 {one}" if one else "no readable file" for one in hashes)
                 yield name, before, now
 
     @property

@@ -1,22 +1,21 @@
 """Folders in which one process makes something, or takes it apart, before anyone sees it.
 
-``<root>/.unfinished/<host>-<pid>-<random>/`` is removed by its process, or after a crash by
+``<root>/.unfinished/<machine>-<pid>-<random>/`` is removed by its process, or after a crash by
 `clear_abandoned`.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import shutil
-import socket
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from medmint.packages.download.partials import disk_trouble
+from medmint.home import disk_trouble
+from medmint.processes import is_running, machine
 
 _NAME = ".unfinished"
 #: A folder of a process that cannot be asked counts as abandoned after this long.
@@ -32,7 +31,7 @@ def unfinished_folder(root: Path) -> Iterator[Path]:
     WriterError
         If it cannot be made, or in place of an OSError while it is used.
     """
-    folder = root / _NAME / f"{_host()}-{os.getpid()}-{uuid.uuid4().hex[:12]}"
+    folder = root / _NAME / f"{machine()}-{os.getpid()}-{uuid.uuid4().hex[:12]}"
     with disk_trouble(root):
         folder.mkdir(parents=True)
         try:
@@ -54,22 +53,5 @@ def _is_abandoned(folder: Path) -> bool:
             return True
     except OSError:
         return False
-    host, _, process = folder.name.rpartition("-")[0].rpartition("-")
-    return host == _host() and process.isdecimal() and not _is_running(int(process))
-
-
-def _is_running(process: int) -> bool:
-    if os.name == "nt":
-        # Signal 0 would end the process there.
-        return True
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
-
-
-def _host() -> str:
-    return re.sub(r"\W", "_", socket.gethostname())
+    host, process, _ = (*folder.name.split("-"), "", "")[:3]
+    return host == machine() and process.isdecimal() and not is_running(int(process))

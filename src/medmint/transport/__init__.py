@@ -6,12 +6,13 @@ chance are arguments (`Patience`), so that no test has to wait.
 """
 
 from medmint.transport.addresses import check_address, redact, redirected, scrub
-from medmint.transport.client import MOST_REDIRECTS, Bearer, Client, read, user_agent
+from medmint.transport.client import MOST_REDIRECTS, Bearer, Client, Document, read, user_agent
 from medmint.transport.patience import PATIENCE, PROGRESS, Effort, Patience, TransportError
 
 __all__ = [
     "Client",
     "Bearer",
+    "Document",
     "Patience",
     "PATIENCE",
     "PROGRESS",

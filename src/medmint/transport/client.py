@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
@@ -50,6 +51,25 @@ class Bearer:
 
     def __repr__(self) -> str:
         return "<token>"
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What a server answered.
+
+    Attributes
+    ----------
+    content : object
+        As it was parsed.
+    status : int
+        304 where nothing is newer than what the request named; the content is empty then.
+    etag : str or None
+        Names this version.
+    """
+
+    content: Any
+    status: int
+    etag: str | None
 
 
 class Client:
@@ -130,25 +150,65 @@ class Client:
         DownloadError
             If it cannot be had.
         """
+        return self.get(url, headers={"Accept": "application/json"}, parse=json.loads).content
+
+    def get(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        at_most: int = _MOST_JSON,
+        parse: Callable[[bytes], Any] = bytes,
+    ) -> Document:
+        """Read a document into memory, with as many tries as patience allows.
+
+        Parameters
+        ----------
+        url : str
+        headers : mapping of str to str, optional
+        at_most : int, bytes
+            A longer one is refused.
+        parse : callable
+            Makes the content of the bytes; a `ValueError` of it is worth another try.
+
+        Raises
+        ------
+        DownloadError
+            If it cannot be had.
+        """
         effort = Effort(url, self.patience)
         while True:
             try:
-                return self._get_json_once(url, effort)
+                return self._get_once(url, effort, headers, at_most, parse)
             except TransportError as failure:
                 effort.fail(failure)
 
-    def _get_json_once(self, url: str, effort: Effort) -> Any:
+    def _get_once(
+        self,
+        url: str,
+        effort: Effort,
+        headers: Mapping[str, str] | None,
+        at_most: int,
+        parse: Callable[[bytes], Any],
+    ) -> Document:
         text = bytearray()
-        with self.request("GET", url, headers={"Accept": "application/json"}) as answer:
+        with self.request("GET", url, headers=headers) as answer:
             while chunk := read(answer, 1 << 16):
                 effort.credit(len(chunk))
                 text += chunk
-                if len(text) > _MOST_JSON:
-                    raise TransportError(url, "its answer does not end", transient=False)
+                if len(text) > at_most:
+                    reason = f"its answer is larger than {at_most / 1e6:.0f} MB"
+                    raise TransportError(url, reason, transient=False)
+        size = answer.headers.get("Content-Length", "")
+        if text and size.isdecimal() and len(text) != int(size):
+            reason = f"it broke off after {len(text)} of {size} bytes"
+            raise TransportError(url, reason, transient=True)
         try:
-            return json.loads(text)
+            content = parse(bytes(text))
         except (ValueError, RecursionError):
             failure = TransportError(url, "its answer is not JSON", transient=True, answer=answer)
+        else:
+            return Document(content, answer.status_code, answer.headers.get("ETag"))
         raise failure
 
     def _send(

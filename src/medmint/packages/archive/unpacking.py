@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import IO
 
 from medmint.errors import OutputError
+from medmint.home import disk_trouble
 from medmint.packages.archive.members import Entry, content
 from medmint.packages.archive.rules import Inspection
-from medmint.packages.download.partials import check_space, disk_trouble
+from medmint.packages.download.partials import check_space
 
 _NATIVE = (".so", ".pyd", ".dll", ".dylib")
 _BYTE_CODE = (".pyc", ".pyo")

@@ -1,4 +1,4 @@
-"""Files that are still growing beside the one they will become.
+"""Files that are still growing, beside the one they will become or in a folder of their own.
 
 No lock is needed for correctness: a partial file has one owner, whose name for it is unique, and
 it becomes the target by one atomic rename after its hashes were checked. What an interrupted
@@ -10,22 +10,19 @@ owner. IDENTITY stands for the content, so that two versions of a file are never
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
-import platform
 import re
 import shutil
 import time
 import uuid
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from functools import cache
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Self
 
-from medmint.errors import IntegrityError, MedmintError, WriterError
+from medmint.errors import IntegrityError, WriterError
+from medmint.home import disk_trouble
+from medmint.processes import is_running, machine
 
 SUFFIX = ".part"
 BLOCK = 1 << 20
@@ -51,6 +48,8 @@ class Partial:
         The file that it becomes.
     identity : str
         Stands for the expected content; with ``""`` nothing is kept or taken over.
+    folder : Path, optional
+        Where it grows and is found again, on the disk of the target. Default: beside the target.
 
     Attributes
     ----------
@@ -58,9 +57,10 @@ class Partial:
         Bytes so far.
     """
 
-    def __init__(self, target: Path, identity: str) -> None:
+    def __init__(self, target: Path, identity: str, folder: Path | None = None) -> None:
         self.target = target
         self.size = 0
+        self._place = (folder or target.parent) / target.name
         self._identity = identity
         self._path, self._file = self._claimed() or self._fresh()
         self._read_what_is_there()
@@ -120,7 +120,7 @@ class Partial:
             self._file.close()
             self._path.replace(self.target)
             _sync_folder(self.target.parent)
-        for path in _left_behind(self.target):
+        for path in _left_behind(self._place):
             with suppress(OSError):
                 path.unlink()
 
@@ -140,8 +140,8 @@ class Partial:
 
     def _name(self, *, owner: str) -> Path:
         unique = uuid.uuid4().hex[:12]
-        name = f".{self.target.name}.{self._identity}.{unique}{owner}{SUFFIX}"
-        return self.target.with_name(name)
+        name = f".{self._place.name}.{self._identity}.{unique}{owner}{SUFFIX}"
+        return self._place.with_name(name)
 
     def _fresh(self) -> tuple[Path, IO[bytes]]:
         path = self._name(owner=_owner())
@@ -152,7 +152,7 @@ class Partial:
     def _claimed(self) -> tuple[Path, IO[bytes]] | None:
         if not self._identity:
             return None
-        for old in _left_behind(self.target, self._identity):
+        for old in _left_behind(self._place, self._identity):
             mine = self._name(owner=_owner())
             try:
                 old.rename(mine)
@@ -218,26 +218,12 @@ def check_space(folder: Path, size: int) -> None:
         )
 
 
-@contextmanager
-def disk_trouble(path: Path) -> Iterator[None]:
-    """Turn what an operating system says about writing into a `WriterError` with advice."""
-    try:
-        yield
-    except MedmintError:
-        raise
-    except OSError as error:
-        hint = "Set MEDMINT_HOME to a folder that can be written to."
-        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
-            hint = "Make room (medmint cache clean), or set MEDMINT_HOME to a larger disk."
-        raise WriterError(path, error.strerror or str(error), hint) from error
-
-
-def _left_behind(target: Path, identity: str | None = None) -> list[Path]:
-    """Return free partial files of a target, the largest first."""
+def _left_behind(place: Path, identity: str | None = None) -> list[Path]:
+    """Return free partial files of a name in a folder, the largest first."""
     found = []
-    for path in target.parent.glob(f".*{SUFFIX}"):
+    for path in place.parent.glob(f".*{SUFFIX}"):
         name = _NAME.fullmatch(path.name)
-        if name is None or name["target"] != target.name or not _is_free(path):
+        if name is None or name["target"] != place.name or not _is_free(path):
             continue
         if identity in {None, name["identity"]}:
             with suppress(OSError):
@@ -256,35 +242,14 @@ def _is_surely_free(path: Path) -> bool:
     name = _NAME.fullmatch(path.name)
     if name is None:
         return False
-    if name["pid"] is None:
+    # On Windows a file that its owner has open cannot be renamed anyway.
+    if name["pid"] is None or os.name == "nt":
         return True
-    return name["machine"] == _machine() and not _is_alive(int(name["pid"]))
-
-
-def _is_alive(pid: int) -> bool:
-    if os.name == "nt":
-        # Signal 0 would end the process there; an open file cannot be renamed on Windows anyway.
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
+    return name["machine"] == machine() and not is_running(int(name["pid"]))
 
 
 def _owner() -> str:
-    return f".{_machine()}-{os.getpid()}"
-
-
-@cache
-def _machine() -> str:
-    """Return a short name for the space in which a process number means one process."""
-    namespace = Path("/proc/self/ns/pid")
-    # Containers may share a host name and a disk, and count their processes each for themselves.
-    space = namespace.stat().st_ino if namespace.exists() else 0
-    return f"{zlib.crc32(f'{platform.node()}:{space}'.encode()):08x}"
+    return f".{machine()}-{os.getpid()}"
 
 
 def _sync_folder(folder: Path) -> None:

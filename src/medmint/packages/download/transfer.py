@@ -101,11 +101,17 @@ def fetch_with(
     target: Path,
     expected: Expected,
     progress: Progress | None = None,
+    *,
+    partials: Path | None = None,
 ) -> Fetched:
-    """Do what `fetch` does with a client of one's own, and so with its patience."""
+    """Do what `fetch` does with a client of one's own, and so with its patience.
+
+    ``partials`` is the folder in which interrupted downloads are kept for the next call, where
+    that is not the target's own.
+    """
     remote = locate(source, client, expected)
     known = remote.expected.sha256 or remote.expected.md5 or ""
-    with Partial(target, known[:16]) as partial:
+    with Partial(target, known[:16], partials) as partial:
         fetched = _Transfer(remote, client, partial, progress).run()
     logger.info("downloaded %s (%.1f MB)", remote.name, fetched.size / 1e6)
     return fetched

@@ -11,18 +11,18 @@ import hashlib
 import json
 import logging
 import re
-import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from packaging.requirements import Requirement
 
 from medmint.errors import ArgumentError, DependencyError, OfflineError
+from medmint.home import lock
 from medmint.packages.environments.installers import (
     LOG_NAME,
     Installer,
@@ -41,10 +41,10 @@ from medmint.packages.environments.store import (
     Environment,
     clear_abandoned_builds,
     environments_folder,
-    new_building_folder,
     read_environment,
     seal_environment,
 )
+from medmint.packages.unfinished import unfinished_folder
 from medmint.progress import Progress
 from medmint.settings import Settings
 
@@ -151,7 +151,7 @@ def build_environment(
     if report.unmet and settings.offline:
         raise OfflineError(_named(report.unmet))
     build = _Build(requirements, report, settings, model_id, progress or (lambda *_: None))
-    with _sparing_work(settings, build.path.name):
+    with lock(settings.home, f"environment-{build.path.name}"):
         # Another process may have made it in the meantime.
         found = _find(requirements, settings, report)
         if found is not None:
@@ -221,17 +221,16 @@ class _Build:
         return _path(self.requirements, self.settings, self.report)
 
     def run(self, installer: Installer) -> Environment:
-        work = new_building_folder(self.path.parent)
-        folder, scratch = work / "environment", work / "scratch"
-        try:
-            scratch.mkdir(parents=True)
-            self._fill(folder, scratch, installer)
-            self._seal(folder)
-            return self._publish(folder, work / "replaced")
-        except (OSError, subprocess.CalledProcessError) as error:
-            raise self._failure(f"{installer.name} failed ({_reason(error)}).", scratch) from error
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
+        with unfinished_folder(self.path.parent) as work:
+            folder, scratch = work / "environment", work / "scratch"
+            try:
+                scratch.mkdir()
+                self._fill(folder, scratch, installer)
+                self._seal(folder)
+                return self._publish(folder, work / "replaced")
+            except (OSError, subprocess.CalledProcessError) as error:
+                failure = f"{installer.name} failed ({_reason(error)})."
+                raise self._failure(failure, scratch) from error
 
     def _fill(self, folder: Path, scratch: Path, installer: Installer) -> None:
         self.progress(0, 3, "making a private environment")
@@ -306,22 +305,6 @@ def _find(
 def _unmet_in(folder: Path, requirements: Sequence[str]) -> list[str]:
     report = check_requirements(requirements, python=environment_python(folder))
     return report.unmet + unmet_dependencies(report.interpreter, packages_folder(folder))
-
-
-@contextmanager
-def _sparing_work(settings: Settings, name: str) -> Iterator[None]:
-    """Let one process at a time build an environment, where the file system has locks."""
-    from filelock import FileLock
-
-    folder = settings.home / "locks"
-    lock = FileLock(folder / f"environment-{name}.lock")
-    with suppress(OSError, NotImplementedError):
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _tail(log: Path) -> str:

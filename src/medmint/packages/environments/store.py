@@ -5,7 +5,7 @@
     <home>/environments/<fingerprint>/                 a virtual environment, complete
                                      /files.json       sha256 of each of its files
                                      /ready.json       written last
-    <home>/environments/.building/<host>-<pid>-<random>/    one that is being made
+    <home>/environments/.unfinished/                   those that are being made
 """
 
 from __future__ import annotations
@@ -13,11 +13,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
-import shutil
-import socket
-import time
-import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,11 +20,14 @@ from typing import Any
 
 from medmint.errors import IntegrityError
 from medmint.packages.environments.installers import environment_python
+from medmint.packages.unfinished import clear_abandoned, unfinished_folder
 from medmint.settings import Settings
 
-_READY, _FILES, _BUILDING = "ready.json", "files.json", ".building"
-_DAY = 24 * 3600.0
-_REMEDY = "Remove the environment with remove_environment(); the next call makes a new one."
+_READY, _FILES = "ready.json", "files.json"
+_REMEDY = (
+    "Run: medmint cache clean --environments; the next call that installs dependencies makes a "
+    "new one."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +65,6 @@ def read_environment(folder: Path) -> Environment | None:
     if ready is None:
         return None
     return Environment(folder, tuple(ready["requirements"]), tuple(ready["installed"]))
-
-
-def new_building_folder(root: Path) -> Path:
-    """Return a name that no other build uses, below the folder of all environments."""
-    return root / _BUILDING / f"{_host()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
 
 
 def seal_environment(folder: Path, requirements: Sequence[str], installed: Sequence[str]) -> None:
@@ -135,21 +128,13 @@ def list_environments(settings: Settings) -> list[Environment]:
 def remove_environment(environment: Environment) -> None:
     """Remove an environment. Models that need it get a new one."""
     # Renamed first: a crash in between must not leave an environment that looks complete.
-    gone = new_building_folder(environment.path.parent)
-    gone.parent.mkdir(exist_ok=True)
-    environment.path.rename(gone)
-    shutil.rmtree(gone, ignore_errors=True)
+    with unfinished_folder(environment.path.parent) as aside:
+        environment.path.rename(aside / "removed")
 
 
 def clear_abandoned_builds(settings: Settings) -> None:
     """Remove what interrupted builds have left behind. Builds that still run are let alone."""
-    for folder in (environments_folder(settings) / _BUILDING).glob("*"):
-        if _is_abandoned(folder):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _host() -> str:
-    return re.sub(r"\W", "_", socket.gethostname())
+    clear_abandoned(environments_folder(settings))
 
 
 def _read_ready(folder: Path) -> dict[str, Any] | None:
@@ -176,25 +161,3 @@ def _hashes(folder: Path) -> Iterator[tuple[str, str]]:
 def _hash_file(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _is_abandoned(folder: Path) -> bool:
-    try:
-        if time.time() - folder.stat().st_mtime > _DAY:
-            return True
-    except OSError:
-        return False
-    host, _, process = folder.name.rpartition("-")[0].rpartition("-")
-    if os.name != "posix" or not process.isdigit():
-        return False
-    return host == _host() and not _is_running(int(process))
-
-
-def _is_running(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

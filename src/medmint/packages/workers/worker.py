@@ -17,6 +17,7 @@ import contextlib
 import copy
 import faulthandler
 import importlib.util
+import inspect
 import json
 import os
 import queue
@@ -44,6 +45,8 @@ LARGEST_MESSAGE = 1 << 24
 LARGEST_ARRAY = 1 << 33
 LARGEST_LOG = 1 << 26
 WATCH_SECONDS = 1.0
+#: By this name published packages take latent vectors.
+LATENT_ARGUMENT = "input_latent_vector"
 
 Arrays = dict[str, np.ndarray]
 
@@ -201,19 +204,32 @@ class Runner:
     def _generate(
         self, request: Mapping[str, Any], arrays: Arrays
     ) -> tuple[dict[str, Any], Arrays]:
-        del arrays
         _seed_everything(request["seed"])
         function = getattr(self.module, self.job["function"])
+        options = dict(request["options"])
+        if "latents" in arrays:
+            _check_takes(function, LATENT_ARGUMENT)
+            # As convolutions take them: one pixel with a channel for each value.
+            options[LATENT_ARGUMENT] = arrays["latents"][:, :, None, None]
         with tempfile.TemporaryDirectory(prefix="medmint-output-") as folder:
             samples = function(
                 model_file=self.job["weights"],
                 num_samples=request["num_samples"],
                 output_path=folder,
                 save_images=False,
-                **request["options"],
+                **options,
             )
             # Some packages write their files although they were asked to return samples.
             return stack_samples(samples if _is_filled(samples) else read_written(Path(folder)))
+
+
+def _check_takes(function: Callable[..., Any], argument: str) -> None:
+    """Refuse a function that has no such argument."""
+    parameters = inspect.signature(function).parameters
+    takes_all = any(one.kind is one.VAR_KEYWORD for one in parameters.values())
+    if argument not in parameters and not takes_all:
+        expected = f"a function {function.__name__}() with the argument {argument}"
+        raise RefusalError("contract", expected=expected, found="one without")
 
 
 class KeptLoads:
