@@ -29,7 +29,7 @@ import torch
 from PIL import Image
 
 from medmint import Generators
-from medmint.model_executor.plan import DEFAULT_BATCH_SIZE
+from medmint.model_executor.batch_size import LARGEST as BATCH_SIZE
 from medmint.resources import template_folder
 from medmint.samples import latent_vectors
 from medmint.settings import usable_threads
@@ -62,8 +62,8 @@ def load_template(name: str) -> ModuleType:
 def bare_loop(sampler: Any, count: int, folder: Path | None) -> list[Any]:
     """Do what ``generate`` does, by hand, in this process."""
     samples = []
-    for start in range(0, count, DEFAULT_BATCH_SIZE):
-        stop = min(start + DEFAULT_BATCH_SIZE, count)
+    for start in range(0, count, BATCH_SIZE):
+        stop = min(start + BATCH_SIZE, count)
         with torch.inference_mode():
             outputs = sampler.sample(latent_vectors(7, start, stop, LATENT_SIZE))
         images = np.rint(np.moveaxis(outputs["image"], 1, -1) * 255).clip(0, 255).astype(np.uint8)
