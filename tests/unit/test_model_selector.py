@@ -461,3 +461,22 @@ def test_nesting_of_any_depth_is_searched(settings, monkeypatch):
     assert selector.find_models("needle").model_ids == ["00000_A"]
     with pytest.raises(InvalidRecordError):
         selector.config_manager.record(0)
+
+
+def test_results_travel_to_other_processes(selector):
+    found = selector.find_models("polyp")
+    assert list(map(str, pickle.loads(pickle.dumps(found)))) == list(map(str, found))
+    ranking = selector.rank_models("FID")
+    again = pickle.loads(pickle.dumps(ranking))
+    assert (again, again.unranked, again.metric) == (ranking, ranking.unranked, "FID")
+
+
+def test_the_best_and_the_only_model_or_why_there_is_none(selector):
+    assert selector.find_models("SinGAN").only() == "00011_SINGAN_POLYP_PATCHES_W_MASKS"
+    with pytest.raises(SelectionError, match=r"found 0\. Use other values"):
+        selector.find_models("nosuchthing").only()
+    with pytest.raises(SelectionError, match=r"found \d+: 0.* and others\. Use"):
+        selector.find_models("mammography").only()
+    assert selector.rank_models("FID").best() == selector.rank_models("FID")[0]["model_id"]
+    with pytest.raises(SelectionError, match="No model matches"):
+        selector.rank_models("FID", model_ids=[]).best()

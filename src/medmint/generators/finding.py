@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from medmint.errors import SelectionError
 from medmint.generators.generating import Generating
 
 if TYPE_CHECKING:
@@ -175,17 +174,11 @@ class Finding(Generating):
         SelectionError
             If nothing was found, or nothing that was found has the metric.
         """
-        ranking = self.find_models_and_rank(
+        best = self.find_models_and_rank(
             values, target_values_operator, are_keys_also_matched, is_case_sensitive, metric, order
-        )
-        if not ranking:
-            found = ", ".join(ranking.unranked) or "no models"
-            raise SelectionError(
-                f"None of the models found for {values!r} has a value of {metric}: {found}. "
-                "Choose one and call generate(), or rank by another metric."
-            )
+        ).best()
         return self.generate(
-            ranking[0]["model_id"],
+            best,
             num_samples,
             output_path,
             is_gen_function_returned=is_gen_function_returned,
@@ -219,17 +212,11 @@ class Finding(Generating):
         SelectionError
             If no model matches, or more than one: the candidates are named.
         """
-        found = self.find_models(
+        only = self.find_models(
             values, target_values_operator, are_keys_also_matched, is_case_sensitive
-        ).model_ids
-        if len(found) != 1:
-            named = ", ".join(found) if found else "none"
-            raise SelectionError(
-                f"Exactly one model has to match {values!r}, found {len(found)}: {named}. "
-                "Use other values, or choose one and call generate()."
-            )
+        ).only()
         return self.generate(
-            found[0],
+            only,
             num_samples,
             output_path,
             is_gen_function_returned=is_gen_function_returned,
@@ -264,30 +251,3 @@ class Finding(Generating):
     ) -> list[Any]:
         """Return the values that exist at a key, of one model or of all."""
         return self.model_selector.get_selection_values_for_key(key, model_id)
-
-    def add_model_to_config(
-        self,
-        model_id: str,
-        metadata: Mapping[str, Any],
-        is_local_model: bool | None = None,
-        overwrite_existing_metadata: bool = False,
-        store_new_config: bool = True,
-    ) -> bool:
-        """Add a model to the catalogue: it can be listed, found and used at once.
-
-        Raises
-        ------
-        InvalidRecordError
-            If the metadata are no valid record; all faults are listed.
-        ArgumentError
-            If the id or its number is taken.
-        """
-        return self.config_manager.add_model_to_config(
-            model_id, metadata, is_local_model, overwrite_existing_metadata, store_new_config
-        )
-
-    def is_model_metadata_valid(
-        self, model_id: str, metadata: Mapping[str, Any], is_local_model: bool = True
-    ) -> bool:
-        """Tell whether metadata make a valid record; the log says why not."""
-        return self.config_manager.is_model_metadata_valid(model_id, metadata, is_local_model)

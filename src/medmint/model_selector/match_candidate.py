@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, overload
 
+from medmint.errors import SelectionError
 from medmint.model_selector.matching import words
 from medmint.model_selector.postings import MENTIONING, NAMING
 from medmint.model_selector.search_index import Reading
@@ -105,6 +106,10 @@ class ModelMatchCandidate:
         """Tell whether the model meets the query."""
         return self.is_match
 
+    def __getstate__(self) -> dict[str, Any]:
+        # What the entries would be looked up in stays here.
+        return {**vars(self), "_entries": self.matched_entries, "_explain": list}
+
     def __len__(self) -> int:
         return len(self.matched_entries)
 
@@ -120,6 +125,10 @@ class ModelMatchCandidate:
 
     def __repr__(self) -> str:
         return f"ModelMatchCandidate({self.model_id!r})"
+
+
+#: Candidates that an error names.
+_SHOWN = 10
 
 
 class Matches(Sequence[ModelMatchCandidate]):
@@ -143,6 +152,27 @@ class Matches(Sequence[ModelMatchCandidate]):
     def model_ids(self) -> list[str]:
         """The ids of all models found."""
         return [self._ids[position] for position in self._positions]
+
+    def only(self) -> str:
+        """Return the id of the one model that was found.
+
+        Raises
+        ------
+        SelectionError
+            If there is none, or more than one: the candidates are named.
+        """
+        found = self.model_ids
+        if len(found) == 1:
+            return found[0]
+        shown = ", ".join(found[:_SHOWN]) + (" and others" if len(found) > _SHOWN else "")
+        raise SelectionError(
+            f"Exactly one model has to match, found {len(found)}{': ' if found else ''}{shown}. "
+            "Use other values, or choose one and call generate()."
+        )
+
+    def __reduce__(self) -> tuple[type[list[Any]], tuple[list[ModelMatchCandidate]]]:
+        # Elsewhere there is no index to make candidates from: they travel as what they are.
+        return list, (list(self),)
 
     def __len__(self) -> int:
         return len(self._positions)

@@ -67,6 +67,23 @@ class Ranking(list[dict[str, Any]]):
         self.order = order
         self.unranked = unranked
 
+    def best(self) -> str:
+        """Return the id of the first model.
+
+        Raises
+        ------
+        SelectionError
+            If there is none; the models without the metric are named.
+        """
+        if self:
+            return str(self[0]["model_id"])
+        if not self.unranked:
+            raise SelectionError("No model matches. Use fewer or other values.")
+        raise SelectionError(
+            f"None of the models found has a value of {self.metric}: {', '.join(self.unranked)}. "
+            "Choose one and call generate(), or rank by another metric."
+        )
+
 
 def canonical(metric: str) -> str:
     """Return the one spelling of a metric or a dotted path to one.
