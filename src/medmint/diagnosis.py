@@ -59,16 +59,25 @@ def describe_needs(record: ModelRecord, settings: Settings) -> dict[str, Any]:
         model_id=record.model_id,
         python_requires=record.execution.python,
     )
-    is_here = PackageStore(settings).is_installed(record)
     return {
         "model_id": record.model_id,
         "package": record.execution.package_link,
-        "installed": "yes" if is_here else "no, it would be downloaded",
+        "installed": _whereabouts(record, settings),
         "python": str(explanation.report.python or "any that medmint runs on"),
         "requirements": [str(status) for status in explanation.report.statuses],
         "generate": explanation.without_install,
         "with install_dependencies": explanation.with_install,
     }
+
+
+def _whereabouts(record: ModelRecord, settings: Settings) -> str:
+    """Say whether a package is here, and what would have to happen if it is not."""
+    if PackageStore(settings).is_installed(record):
+        return "yes"
+    if settings.offline:
+        return "no, and MEDMINT_OFFLINE forbids to download it"
+    size = record.execution.size_bytes
+    return f"no, {f'{size / 1e6:.1f} MB' if size else 'it'} would be downloaded"
 
 
 def _devices() -> list[str]:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import argparse
 import io
 import os
-import re
 import sys
 from collections.abc import Callable, Sequence
 
 from medmint import Generators
+from medmint.cli.flags import as_flags
 from medmint.cli.parser import USER_ERROR, build_parser
 from medmint.errors import MedmintError
 
 INTERRUPTED = 130
 OUTPUT_ERROR = 1
-_SWITCH = re.compile(r"\b([a-z]+(?:_[a-z]+)*)=True\b")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             run(generators, options)
             sys.stdout.flush()
     except MedmintError as error:
-        text = _as_flags(str(error))
+        text = as_flags(str(error))
         print(f"medmint: {text if options.verbose else _one_line(text)}", file=sys.stderr)
         return USER_ERROR
     except BrokenPipeError:
@@ -46,11 +45,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("medmint: interrupted; what was written so far is kept.", file=sys.stderr)
         return INTERRUPTED
     return 0
-
-
-def _as_flags(text: str) -> str:
-    """Say ``overwrite=True`` the way it is said here: ``--overwrite``."""
-    return _SWITCH.sub(lambda found: "--" + found[1].replace("_", "-"), text)
 
 
 def _one_line(text: str) -> str:
