@@ -18,7 +18,7 @@ from medmint.errors import ArgumentError
 from medmint.samples import LARGEST_SEED, draw_conditions
 
 DEFAULT_NUM_SAMPLES = 30
-OUTPUT_FORMATS = ("png", "npy")
+OUTPUT_FORMATS = ("png", "npy", "npz", "tiff", "dicom", "nifti")
 ISOLATIONS = ("worker", "none")
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
@@ -83,7 +83,8 @@ def read_latents(given: Any, record: ModelRecord) -> NDArray[np.float32] | None:
     Parameters
     ----------
     given : array_like of shape (n, size) or (size,), or path, or None
-        A JSON file holds such numbers as lists, or an object with them under ``"latents"``.
+        A JSON file holds such numbers as lists, or an object with them under ``"latents"`` and,
+        where it is known, the model that they are for under ``"model_id"``.
     record : ModelRecord
         Says how long a latent vector is.
 
@@ -94,11 +95,13 @@ def read_latents(given: Any, record: ModelRecord) -> NDArray[np.float32] | None:
     if given is None:
         return None
     size = record.execution.generate_method.input_latent_vector_size
-    if size is None or record.execution.contract != "sampler":
+    if size is None:
         raise ArgumentError("latents", type(given).__name__, f"None: {record.model_id} takes none")
     expected = f"finite numbers of shape (n, {size}), or a .json or .npy file of them"
     content = (
-        _read_numbers(Path(given), expected) if isinstance(given, str | os.PathLike) else given
+        _read_numbers(Path(given), expected, record)
+        if isinstance(given, str | os.PathLike)
+        else given
     )
     try:
         with np.errstate(over="ignore"):
@@ -162,14 +165,20 @@ def _class_number(given: Any, names: list[str]) -> int:
     raise ArgumentError("condition", given, f"one of {numbered}")
 
 
-def _read_numbers(path: Path, expected: str) -> Any:
+def _read_numbers(path: Path, expected: str, record: ModelRecord) -> Any:
     try:
         if path.suffix == ".npy":
             return np.load(path, allow_pickle=False)
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, EOFError, RecursionError) as error:
         raise ArgumentError("latents", str(path), f"{expected} ({error})") from error
-    return content.get("latents") if isinstance(content, dict) else content
+    if not isinstance(content, dict):
+        return content
+    if (model_id := content.get("model_id", record.model_id)) != record.model_id:
+        raise ArgumentError(
+            "latents", f"{path}, latents of {model_id}", f"a file saved for {record.model_id}"
+        )
+    return content.get("latents")
 
 
 def _check_whole(name: str, value: Any, *, least: int, most: int | None = None) -> None:

@@ -14,8 +14,11 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from medmint.samples import Batch, draw_conditions, latent_vectors
-from medmint.writers.arrays import WRITERS
+from medmint.writers.arrays import NpyWriter
+from medmint.writers.png import PngWriter
 from medmint.writers.run_folder import RunFolder
+from medmint.writers.sample_writer import Sample, SampleWriter
+from tests.packages.records import record
 
 SEEDS = st.integers(0, 2**63 - 1)
 SIZES = st.integers(1, 50)
@@ -49,9 +52,15 @@ NPY_ARRAYS = st.sampled_from(["u1", "u2", "i2", "i8", "f4", "?"]).flatmap(
 )
 
 
+def encoded(writer: SampleWriter, array):
+    """Return the file of an array, as a stream."""
+    sample = Sample(index=0, arrays={"image": array}, label=None, run={})
+    return io.BytesIO(next(iter(writer.encode(sample))).content)
+
+
 @given(PNG_ARRAYS)
 def test_png_gives_back_what_was_written(array):
-    with Image.open(io.BytesIO(WRITERS["png"].encode(array, offset=0))) as image:
+    with Image.open(encoded(PngWriter(record(output={})), array)) as image:
         np.testing.assert_array_equal(np.asarray(image), array)
 
 
@@ -59,21 +68,23 @@ def test_png_gives_back_what_was_written(array):
 def test_png_gives_back_signed_values(lowest, data):
     values = st.integers(lowest, 32767)
     array = data.draw(arrays.arrays(np.int16, st.tuples(SIDES, SIDES), elements=values))
-    offset = WRITERS["png"].offset(array.dtype, lowest)
-    with Image.open(io.BytesIO(WRITERS["png"].encode(array, offset=offset))) as image:
+    output = {"image": {"dtype": "int16", "value_range": [lowest, 32767]}}
+    writer = PngWriter(record(output=output))
+    offset = writer.header().get("offsets", {}).get("image", 0)
+    with Image.open(encoded(writer, array)) as image:
         np.testing.assert_array_equal(np.asarray(image).astype(int) + offset, array)
 
 
 @given(NPY_ARRAYS)
 def test_npy_gives_back_what_was_written(array):
-    back = np.load(io.BytesIO(WRITERS["npy"].encode(array, offset=0)), allow_pickle=False)
+    back = np.load(encoded(NpyWriter(record()), array), allow_pickle=False)
     assert back.dtype == array.dtype
     np.testing.assert_array_equal(back, array)
 
 
 def generate(folder, count, size, *, halve_at=None, stop_at=None):
     """Write samples that depend on their index alone, as the executor writes those of a model."""
-    output = RunFolder(folder, WRITERS["npy"])
+    output = RunFolder(folder, NpyWriter(record()))
     header = {"medmint_manifest": 1, "batch_size": size, "output_format": "npy"}
     start = output.begin(header, count, overwrite=False)
     while start < count:

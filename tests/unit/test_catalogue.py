@@ -322,6 +322,8 @@ def test_a_missing_part_is_a_fault(part):
         ("execution.extension", "pt"),
         ("execution.output", {"image": {"dtype": "float64"}}),
         ("execution.output", {"image": {}}),
+        ("execution.output", {"image": {"dtype": "uint8", "orientation": "RL"}}),
+        ("execution.output", {"image": {"dtype": "uint8", "orientation": "XYZ"}}),
         ("description.privacy", {"delta": 2}),
         ("selection.height", "128"),
     ],

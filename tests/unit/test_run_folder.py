@@ -4,15 +4,18 @@ import contextlib
 import csv
 import hashlib
 import json
+import sys
 
 import numpy as np
 import pytest
 
-from medmint.errors import ArgumentError, OutputError, WriterError
+from medmint.errors import ArgumentError, MissingExtraError, OutputError, WriterError
 from medmint.samples import Batch
-from medmint.writers.arrays import WRITERS
+from medmint.writers.formats import WRITERS
 from medmint.writers.run_folder import RunFolder, new_run_folder
+from tests.packages.records import record
 
+RECORD = record(output={})
 HEADER = {"medmint_manifest": 1, "medmint_version": "0.1", "seed": 7, "batch_size": 4}
 
 
@@ -25,7 +28,7 @@ def make_batch(start, stop, **more):
 
 def run(folder, count, *, output_format="png", overwrite=False, stop_before=None, **changes):
     """Generate as the executor does, and maybe stop as a killed process would."""
-    output = RunFolder(folder, WRITERS[output_format])
+    output = RunFolder(folder, WRITERS[output_format](RECORD))
     header = {**HEADER, "output_format": output_format, **changes}
     start = output.begin(header, count, overwrite=overwrite)
     for first in range(start, count, output.batch_size):
@@ -130,11 +133,14 @@ def test_a_header_with_odd_values_is_not_ours(folder, broken):
     header = json.dumps({"medmint_manifest": 1, **broken})
     (folder / "manifest.jsonl").write_text(header + "\n")
     with pytest.raises(OutputError, match="something else"):
-        RunFolder(folder, WRITERS["png"]).header()
+        RunFolder(folder, WRITERS["png"](RECORD)).header()
 
 
 def test_only_one_writes_at_a_time(folder):
-    first, second = RunFolder(folder, WRITERS["png"]), RunFolder(folder, WRITERS["png"])
+    first, second = (
+        RunFolder(folder, WRITERS["png"](RECORD)),
+        RunFolder(folder, WRITERS["png"](RECORD)),
+    )
     with (
         first.only_writer(),
         pytest.raises(OutputError, match="another process"),
@@ -275,7 +281,7 @@ def test_a_header_without_samples_makes_room_for_another_run(folder):
 
 def test_halved_batches_are_remembered(folder, tmp_path):
     def generate(folder, stop_before=None):
-        output = RunFolder(folder, WRITERS["png"])
+        output = RunFolder(folder, WRITERS["png"](RECORD))
         start = output.begin(HEADER, 10, overwrite=False)
         while start < 10:
             if start == 4 and output.batch_size == 4:
@@ -297,7 +303,7 @@ def test_halved_batches_are_remembered(folder, tmp_path):
 
 def test_what_the_format_cannot_hold_leaves_no_trace(tmp_path):
     folder = tmp_path / "a" / "b"
-    output = RunFolder(folder, WRITERS["png"])
+    output = RunFolder(folder, WRITERS["png"](RECORD))
     output.begin(HEADER, 2, overwrite=False)
     with pytest.raises(ArgumentError, match="npy"):
         output.write(Batch(0, {"image": np.zeros((2, 4, 4), np.float32)}))
@@ -328,7 +334,7 @@ def noise(start):
 
 
 def test_an_image_that_does_not_fit_is_removed_and_the_run_goes_on_later(folder, largest_file):
-    output = RunFolder(folder, WRITERS["png"])
+    output = RunFolder(folder, WRITERS["png"](RECORD))
     output.begin(HEADER | {"batch_size": 2}, 4, overwrite=False)
     output.write(noise(0))
     before = content(folder)
@@ -339,12 +345,12 @@ def test_an_image_that_does_not_fit_is_removed_and_the_run_goes_on_later(folder,
         output.write(noise(2))
     assert caught.value.path == folder / "images" / "000002.png"
     assert content(folder) == before
-    output = RunFolder(folder, WRITERS["png"])
+    output = RunFolder(folder, WRITERS["png"](RECORD))
     assert output.begin(HEADER | {"batch_size": 2}, 4, overwrite=False) == 2
 
 
 def test_a_first_batch_that_does_not_fit_leaves_no_trace(tmp_path, largest_file):
-    output = RunFolder(tmp_path / "a" / "run", WRITERS["png"])
+    output = RunFolder(tmp_path / "a" / "run", WRITERS["png"](RECORD))
     output.begin(HEADER, 2, overwrite=False)
     with largest_file(2000), pytest.raises(WriterError):
         output.write(noise(0))
@@ -352,7 +358,7 @@ def test_a_first_batch_that_does_not_fit_leaves_no_trace(tmp_path, largest_file)
 
 
 def test_a_manifest_that_cannot_grow_ends_in_a_whole_line(folder, largest_file):
-    output = RunFolder(folder, WRITERS["png"])
+    output = RunFolder(folder, WRITERS["png"](RECORD))
     output.begin(HEADER, 8, overwrite=False)
     output.write(make_batch(0, 4))
     before = (folder / "manifest.jsonl").read_bytes()
@@ -363,7 +369,7 @@ def test_a_manifest_that_cannot_grow_ends_in_a_whole_line(folder, largest_file):
 
 def test_a_header_that_does_not_fit_leaves_no_trace(folder, tmp_path, largest_file):
     with largest_file(10), pytest.raises(WriterError):
-        RunFolder(folder, WRITERS["png"]).begin(HEADER, 8, overwrite=False)
+        RunFolder(folder, WRITERS["png"](RECORD)).begin(HEADER, 8, overwrite=False)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -377,8 +383,19 @@ def test_a_folder_that_cannot_be_made_is_a_typed_error(tmp_path):
         run(too_long, 3)
 
 
+def test_an_extra_that_turns_out_to_be_missing_leaves_no_trace(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "highdicom", None)
+    output = RunFolder(tmp_path / "run", WRITERS["dicom"](RECORD))
+    identity = {"model_id": RECORD.model_id, "package_sha256": "ab", "options": {}}
+    output.begin(HEADER | identity, 1, overwrite=False)
+    volume = np.zeros((1, 4, 4, 2), np.uint8)
+    with pytest.raises(MissingExtraError, match="highdicom"):
+        output.write(Batch(0, {"image": volume, "mask": volume}))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_table_is_written_when_all_is_done(folder):
-    output = RunFolder(folder, WRITERS["png"])
+    output = RunFolder(folder, WRITERS["png"](RECORD))
     output.begin(HEADER, 4, overwrite=False)
     table = {"area": np.array([1.5, 2.5]), "class": np.array([0, 1])}
     for start in (0, 2):
@@ -392,7 +409,7 @@ def test_a_table_is_written_when_all_is_done(folder):
 
 
 def test_other_outputs_go_to_folders_of_their_name(folder):
-    output = RunFolder(folder, WRITERS["npy"])
+    output = RunFolder(folder, WRITERS["npy"](RECORD))
     output.begin(HEADER, 2, overwrite=False)
     depth = np.arange(32, dtype=np.float32).reshape(2, 4, 4)
     output.write(Batch(0, {"image": np.zeros((2, 4, 4), np.uint8), "depth": depth}))

@@ -6,8 +6,9 @@ from PIL import Image
 
 from medmint.samples import Batch, GenerationResult
 from medmint.sheets import OUTLINE, contact_sheet, outlined, save_sheet
-from medmint.writers.arrays import WRITERS
+from medmint.writers.png import PngWriter
 from medmint.writers.run_folder import RunFolder
+from tests.packages.records import record
 
 WHITE = 255
 
@@ -97,9 +98,9 @@ def test_an_opacity_channel_is_left_out():
 def test_a_saved_run_shows_as_its_arrays_do(tmp_path, dtype):
     images = np.random.default_rng(0).integers(0, 200, (3, 16, 16)).astype(dtype)
     masks = np.stack([square()] * 3)
-    folder = RunFolder(tmp_path / "run", WRITERS["png"])
-    offsets = {"image": -100} if dtype == np.int16 else {}
-    folder.begin({"medmint_manifest": 1, "batch_size": 3, "offsets": offsets}, 3, overwrite=False)
+    output = {"image": {"dtype": np.dtype(dtype).name, "value_range": [-100, 200]}}
+    folder = RunFolder(tmp_path / "run", PngWriter(record(output=output)))
+    folder.begin({"medmint_manifest": 1, "batch_size": 3}, 3, overwrite=False)
     folder.write(Batch(0, {"image": images, "mask": masks}))
     path = save_sheet(GenerationResult(tmp_path / "run", 3, 0), tmp_path / "sheet.png")
     sheet = np.asarray(Image.open(path))

@@ -13,7 +13,7 @@ _TAKEN_OVER = ("medmint_version", "license", "citation")
 _HEADER_START = b'{"medmint_manifest"'
 #: The form of the names that a run writes. A manifest may come from anywhere: nothing of another
 #: form that it lists is ever removed.
-_OWN_FILE = re.compile(r"[A-Za-z_]\w*/\d{6,}\.\w+")
+_OWN_FILE = re.compile(r"[A-Za-z_]\w*/\d{6,}(\.\w+){1,2}")
 
 
 def first_line(path: Path) -> bytes | None:

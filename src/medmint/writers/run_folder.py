@@ -21,9 +21,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from medmint.errors import OutputError, WriterError
-from medmint.samples import MANIFEST_NAME, Array, Batch
-from medmint.writers.arrays import WRITERS, ArrayWriter
+from medmint.errors import MedmintError, OutputError, WriterError
+from medmint.samples import MANIFEST_NAME, Batch
 from medmint.writers.manifest import (
     difference,
     first_line,
@@ -32,12 +31,16 @@ from medmint.writers.manifest import (
     read_entry,
     read_header,
 )
+from medmint.writers.sample_writer import EncodedFile, Sample, SampleWriter
 
 logger = logging.getLogger(__name__)
 
-#: Folder of each output; others go to a folder of their own name.
+#: Folder of each output; others go to a folder of their own name, several in one file to this.
 FOLDERS = {"image": "images", "mask": "masks"}
+SHARED_FOLDER = "samples"
 TABLE_NAME = "table.csv"
+#: The files of samples, whatever format they were in.
+_NUMBERED = re.compile(r"(\d{6,})\.(png|npy|npz|tif|dcm|nii\.gz)")
 
 
 class RunFolder:
@@ -47,8 +50,8 @@ class RunFolder:
     ----------
     folder : Path
         Created when the run begins, removed again where its first batch cannot be written.
-    writer : ArrayWriter
-        Format of the files.
+    writer : SampleWriter
+        Makes the files of a sample.
 
     Attributes
     ----------
@@ -56,11 +59,11 @@ class RunFolder:
         Size of the batches from here on, known after :meth:`begin`.
     """
 
-    def __init__(self, folder: Path, writer: ArrayWriter) -> None:
+    def __init__(self, folder: Path, writer: SampleWriter) -> None:
         self.folder = folder
         self._writer = writer
         self._manifest = folder / MANIFEST_NAME
-        self._offsets: dict[str, int] = {}
+        self._header: dict[str, Any] = {}
         self._made: list[Path] = []
         self._is_empty = False
         self.batch_size = 0
@@ -136,14 +139,14 @@ class RunFolder:
         WriterError
             If the folder cannot be written.
         """
-        header = json.loads(json.dumps(header))
+        header = json.loads(json.dumps({**header, **self._writer.header()}))
         self.batch_size = int(header["batch_size"])
         present = self.header()
         if present is not None:
             count = sum("index" in entry for entry in self._entries())
             obstacle = self._obstacle(difference(present, header), count, num_samples)
             if obstacle is None:
-                self._offsets = present.get("offsets", {})
+                self._header = present
                 self._is_empty = count == 0
                 return self._rewind(present, num_samples)
             # A run that got no further than its header is no one's work.
@@ -160,12 +163,12 @@ class RunFolder:
         ------
         WriterError
             If a file cannot be written; batches that were written before are kept.
-        ArgumentError
-            If the format cannot hold an array.
+        ArgumentError, MissingExtraError
+            If the format cannot hold an array, or not with what is installed.
         """
         try:
             self._append("".join(f"{json.dumps(line)}\n" for line in self._write_files(batch)))
-        except (OSError, ValueError):
+        except (MedmintError, OSError, ValueError):
             if self._is_empty:
                 self._abandon()
             raise
@@ -195,35 +198,43 @@ class RunFolder:
     def _write_files(self, batch: Batch) -> Iterator[dict[str, Any]]:
         """Write the files of each sample, then yield its manifest line."""
         rows = batch.rows() if batch.table else None
+        run = {**self._header, "batch_size": self.batch_size}
         for position in range(len(batch)):
-            line: dict[str, Any] = {"index": batch.start + position}
+            index = batch.start + position
+            label = None if batch.labels is None else batch.labels[position]
+            arrays = {name: array[position] for name, array in batch.arrays.items()}
+            line: dict[str, Any] = {"index": index}
             hashes = {}
-            for name, array in batch.arrays.items():
-                relative, digest = self._write_file(name, line["index"], array[position])
-                line[name] = relative
-                hashes[f"{name}_sha256"] = digest
+            for file in self._writer.encode(
+                Sample(index=index, arrays=arrays, label=label, run=run)
+            ):
+                relative, digest = self._write_file(index, file)
+                for name in file.outputs:
+                    line[name] = relative
+                    hashes[f"{name}_sha256"] = digest
             if batch.labels is not None:
-                line["label"] = batch.labels[position]
+                line["label"] = label
             if rows is not None:
                 line["table"] = rows[position]
             yield line | hashes
 
-    def _write_file(self, name: str, index: int, array: Array) -> tuple[str, str]:
-        relative = f"{FOLDERS.get(name, name)}/{index:06d}{self._writer.suffix}"
-        content = self._writer.encode(array, offset=self._offsets.get(name, 0))
+    def _write_file(self, index: int, file: EncodedFile) -> tuple[str, str]:
+        first, *others = file.outputs
+        folder = SHARED_FOLDER if others else FOLDERS.get(first, first)
+        relative = f"{folder}/{index:06d}{file.suffix}"
         path = self.folder / relative
         try:
             if not path.parent.is_dir():
                 path.parent.mkdir()
-            path.write_bytes(content)
+            path.write_bytes(file.content)
         except OSError as error:
             with contextlib.suppress(OSError):
                 path.unlink()
             raise _cannot_write(path, error) from error
-        return relative, hashlib.sha256(content).hexdigest()
+        return relative, hashlib.sha256(file.content).hexdigest()
 
     def _start(self, header: Mapping[str, Any]) -> None:
-        self._offsets = header.get("offsets", {})
+        self._header = dict(header)
         self._is_empty = True
         try:
             self._made = [path for path in (self.folder, *self.folder.parents) if not path.exists()]
@@ -310,17 +321,16 @@ class RunFolder:
         """Return the folders that this run writes to, as far as the manifest knows them."""
         files = (listed_files(entry) for entry in self._entries())
         listed = next((names for names in files if names), {})
-        return {self.folder / name for name in FOLDERS.values()} | {
+        return {self.folder / name for name in (*FOLDERS.values(), SHARED_FOLDER)} | {
             (self.folder / name).parent for name in listed
         }
 
     def _remove_files(self, indices: range, folders: set[Path]) -> None:
         """Remove files of samples that a batch left when it was cut off: no line names them."""
-        suffixes = {writer.suffix for writer in WRITERS.values()}
         for folder in filter(Path.is_dir, folders):
             for path in list(folder.iterdir()):
-                is_numbered = path.suffix in suffixes and re.fullmatch(r"\d{6,}", path.stem)
-                if is_numbered and int(path.stem) in indices:
+                numbered = _NUMBERED.fullmatch(path.name)
+                if numbered and int(numbered[1]) in indices:
                     path.unlink()
 
     def _clear(self, count: int) -> None:
