@@ -12,7 +12,9 @@ import pytest
 
 from medmint.settings import Settings
 
-_TOKENS = frozenset({"ZENODO_ACCESS_TOKEN", "GITHUB_TOKEN"})
+_TOKENS = frozenset(
+    {"ZENODO_ACCESS_TOKEN", "ZENODO_SANDBOX_ACCESS_TOKEN", "GITHUB_TOKEN", "GH_TOKEN"}
+)
 
 
 @pytest.fixture

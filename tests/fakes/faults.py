@@ -29,6 +29,11 @@ class Request:
     served: list[tuple[int, int]] = field(default_factory=list)  # (status, bytes) of its answer
 
     @property
+    def said(self) -> str:
+        """Method and path, as faults and tests look for them."""
+        return f"{self.method} {self.path}"
+
+    @property
     def status(self) -> int:
         return self.served[0][0] if self.served else 0
 
@@ -72,8 +77,10 @@ class Fault:
 
     ``kind``: status, blocked, page, loop, redirect (they replace the answer); ignore-range,
     wrong-start, wrong-total, no-content-range, new-version (they bend ranges); reset, short, long,
-    corrupt, stall, drip, gzip, chunked (they bend the body). ``at`` is the place in the body, as a
-    share of it or as a number of bytes.
+    corrupt, stall, drip, gzip, chunked (they bend the body); unheard (the connection is reset and
+    nothing done), lost (it is done, and the connection reset), silent (it is done, and nothing is
+    said), done (it is done, and the answer is another status). ``at`` is the place in the body, as
+    a share of it or as a number of bytes; ``call`` is called when the fault strikes.
     """
 
     kind: str
@@ -82,6 +89,7 @@ class Fault:
     retry_after: str | None = None
     location: str = ""
     seconds: float = 5.0
+    call: Callable[[], object] = lambda: None
 
     def place(self, size: int) -> int:
         return min(size, self.at if isinstance(self.at, int) else int(size * self.at))
@@ -109,7 +117,7 @@ class Rule:
     count: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def strikes(self, request: Request) -> bool:
-        return bool(re.search(self.path, request.path)) and self.when(next(self.count))
+        return bool(re.search(self.path, request.said)) and self.when(next(self.count))
 
 
 def http_date(seconds_from_now: float) -> str:
@@ -120,12 +128,10 @@ def http_date(seconds_from_now: float) -> str:
 def replaced(request: Request, fault: Fault) -> Answer | None:
     """Return what a fault answers in place of the service, None where it lets that answer."""
     html = {"Content-Type": "text/html"}
-    wait = {} if fault.retry_after is None else {"Retry-After": fault.retry_after}
-    if fault.kind == "status" and fault.status >= 500:
-        return Answer(fault.status, PAGE, html | wait)
     if fault.kind == "status":
-        content = {"status": fault.status, "message": "No."}
-        return Answer.of_json(content, fault.status, **wait)
+        return refusal(fault)
+    if fault.kind == "unheard":
+        return Answer(500)
     if fault.kind in {"loop", "redirect"}:
         return Answer(302, b"", {"Location": fault.location or request.target})
     octets = {"Content-Type": "application/octet-stream"}
@@ -134,6 +140,15 @@ def replaced(request: Request, fault: Fault) -> Answer | None:
         "blocked": Answer(fault.status, b"<html>" + b"blocked" * 102, octets),
     }
     return pages.get(fault.kind)
+
+
+def refusal(fault: Fault) -> Answer:
+    """Return an answer with the status of a fault: a page of the server before it, from 500 on."""
+    wait = {} if fault.retry_after is None else {"Retry-After": fault.retry_after}
+    if fault.status >= 500:
+        return Answer(fault.status, PAGE, {"Content-Type": "text/html"} | wait)
+    content = {"status": fault.status, "message": "No."}
+    return Answer.of_json(content, fault.status, **wait)
 
 
 def part_of(request: Request, answer: Answer, fault: Fault | None) -> Answer:

@@ -30,7 +30,7 @@ import torch
 from torch import nn
 
 class Generator(nn.Module):
-    def __init__(self, latent=8, channels={channels}):
+    def __init__(self, latent={latent}, channels={channels}):
         super().__init__()
         self.net = nn.Sequential(
             nn.ConvTranspose2d(latent, 16, 4), nn.BatchNorm2d(16), nn.ReLU(),
@@ -40,11 +40,15 @@ class Generator(nn.Module):
     def forward(self, z):
         return self.net(z)
 
-def images_of(model_file, num_samples, height, width):
+def images_of(model_file, num_samples, height, width, given=None):
     model = Generator()
     model.load_state_dict(torch.load(model_file, map_location="cpu"))
     model.eval()
-    small = model(torch.randn(num_samples, 8, 1, 1))
+    if given is None:
+        z = torch.randn(num_samples, {latent}, 1, 1)
+    else:
+        z = torch.from_numpy(given).repeat(num_samples, 1, 1, 1)[:num_samples]
+    small = model(z)
     large = nn.functional.interpolate(small, size=(height, width))
     return ((large + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
 """
@@ -264,7 +268,8 @@ def build_zip(model_id: str) -> bytes:
     package, execution = PACKAGES[number_of(model_id)], RECORDS[model_id]["execution"]
     prefix = f"{package.top}/" if package.top else ""
     weights = execution["model_name"] + execution["extension"]
-    files = {"LICENSE": b"Made by tests.", weights: _weights(package)}
+    content = _weights(package, latent_size_of(model_id))
+    files = {"LICENSE": b"Made by tests.", weights: content}
     code = _code(model_id, package)
     if package.siblings:
         network, _, function = code.partition("# the function\n")
@@ -289,9 +294,13 @@ def _code(model_id: str, package: Published) -> str:
     method = RECORDS[model_id]["execution"]["generate_method"]
     height, width = size_of(model_id)
     network = _FRAMES[package.kind].replace("{channels}", str(package.channels))
+    network = network.replace("{latent}", str(latent_size_of(model_id)))
     body = package.body.replace("{h}", str(height)).replace("{w}", str(width))
     options = "".join(f", {name}={default!r}" for name, default in method["args"]["custom"].items())
     listing = ""
+    if method.get("input_latent_vector_size"):
+        options += ", input_latent_vector=None"
+        body = body.replace(f"{height}, {width})", f"{height}, {width}, input_latent_vector)")
     if package.inputs is not None and "input_path" in method["args"]["custom"]:
         listing = """
     paths = sorted(os.path.join(input_path, name) for name in os.listdir(input_path))
@@ -316,6 +325,12 @@ def size_of(model_id: str) -> tuple[int, int]:
     return int(height), int(width)
 
 
+def latent_size_of(model_id: str) -> int:
+    """Return how many numbers a picture is made of, those that nobody can give included."""
+    method = RECORDS[model_id]["execution"]["generate_method"]
+    return method.get("input_latent_vector_size") or 8
+
+
 def shapes_of(model_id: str) -> dict[str, tuple[int, ...]]:
     """Return the shape of each array of a sample."""
     height, width = size_of(model_id)
@@ -324,7 +339,7 @@ def shapes_of(model_id: str) -> dict[str, tuple[int, ...]]:
     return {name: tuple(sides.get(side, side) for side in shape) for name, shape in gives.items()}
 
 
-def _weights(package: Published) -> bytes:
+def _weights(package: Published, latent: int) -> bytes:
     buffer = io.BytesIO()
     if package.kind == "numpy":
         np.savez(buffer, gain=np.float64(0.5), offset=np.float64(10))
@@ -337,7 +352,7 @@ def _weights(package: Published) -> bytes:
         state = {f"net.{name}": value for name, value in nn.Conv2d(1, 1, 3).state_dict().items()}
     else:
         net = nn.Sequential(
-            nn.ConvTranspose2d(8, 16, 4),
+            nn.ConvTranspose2d(latent, 16, 4),
             nn.BatchNorm2d(16),
             nn.ReLU(),
             nn.ConvTranspose2d(16, package.channels, 4, 2, 1),

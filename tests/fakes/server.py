@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from tests.fakes.faults import Answer, Fault, Request, Rule, always, part_of, replaced
+from tests.fakes.faults import Answer, Fault, Request, Rule, always, part_of, refusal, replaced
 
 BLOCK = 1 << 16
 _CHUNKED = ("Transfer-Encoding", "chunked")
@@ -69,7 +69,7 @@ class StandIn:
         raise NotImplementedError
 
     def misbehave(self, fault: Fault, path: str = "", when: Callable[[int], bool] = always) -> None:
-        """Add a fault for requests whose path holds the pattern."""
+        """Add a fault for requests in whose method and path the pattern is found."""
         self._rules.append(Rule(fault, path, when))
 
     def behave(self) -> None:
@@ -82,8 +82,8 @@ class StandIn:
         self._limit, self._window, self._clock, self._is_limited = number, window, clock, True
 
     def asked(self, path: str = "") -> list[Request]:
-        """Return the logged requests whose path holds the pattern."""
-        return [request for request in self.log if re.search(path, request.path)]
+        """Return the logged requests in whose method and path the pattern is found."""
+        return [request for request in self.log if re.search(path, request.said)]
 
     def respond(self, request: Request) -> tuple[Answer, Fault | None]:
         with self._lock:
@@ -96,8 +96,12 @@ class StandIn:
             answer = Answer.of_json({"status": 429, "message": reason}, 429)
         else:
             answer = (replaced(request, fault) if fault else None) or self.answer(request)
-        if fault and fault.kind == "status":
-            del limits["Retry-After"]  # the fault says whether there is one
+        if fault:
+            fault.call()
+        if fault and fault.kind == "done":
+            answer = refusal(fault)
+        if fault and fault.kind in {"status", "done"}:
+            limits.pop("Retry-After", None)  # the fault says whether there is one
         answer.headers = limits | answer.headers
         if answer.ranged:
             answer = part_of(request, answer, fault)
@@ -146,6 +150,7 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # head and body are two packets: the second would wait 40 ms
     server: _Server
 
     def do_GET(self) -> None:
@@ -181,6 +186,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, request: Request, answer: Answer, fault: Fault | None) -> None:
         kind = fault.kind if fault else ""
+        if fault and kind in {"unheard", "lost", "silent"}:
+            if kind == "silent":
+                self.server.stand_in.wait(fault.seconds)
+            self._reset()
+            return
         is_file = isinstance(answer.body, Path) and kind == ""
         body = b"" if is_file else answer.cut(0, answer.size)
         if kind == "gzip":
@@ -216,10 +226,9 @@ class _Handler(BaseHTTPRequestHandler):
         place = fault.place(len(body)) if fault else len(body)
         if kind in {"reset", "stall"}:
             self._write(request, body[:place])
-            self.close_connection = True
             if kind == "stall":
                 self.server.stand_in.wait(fault.seconds)
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self._reset()
             return
         if kind == "drip":
             for start in range(0, len(body), 64):
@@ -235,6 +244,10 @@ class _Handler(BaseHTTPRequestHandler):
                 self._write(request, b"%x\r\n%s\r\n" % (len(part), part))
             self._write(request, b"0\r\n\r\n")
         self.close_connection = kind in {"short", "long"}
+
+    def _reset(self) -> None:
+        self.close_connection = True
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     def _write(self, request: Request, data: bytes) -> None:
         # Logged before it is sent: the test may look as soon as the client has it.

@@ -116,15 +116,21 @@ class Effort:
 
     def fail(self, failure: TransportError) -> None:
         """Wait for the next try, or raise `DownloadError` when there is to be none."""
+        if not self.again(failure):
+            raise self._final(failure) from failure
+
+    def again(self, failure: TransportError) -> bool:
+        """Wait for the next try; False at once when there is to be none."""
         self.tries += 1
         self._misses = 1 if self._gained >= PROGRESS else self._misses + 1
         self._gained = 0
         wait = self._wait(failure)
         time_left = self._end - self._patience.clock()
         if not failure.transient or self._misses >= self._patience.tries or wait > time_left:
-            raise self._final(failure) from failure
+            return False
         logger.debug("%s: %s; next try in %.1f s", self._url, failure.reason, wait)
         self._patience.sleep(wait)
+        return True
 
     def _wait(self, failure: TransportError) -> float:
         ceiling = self._patience.first_wait * 2.0 ** (self._misses - 1)
