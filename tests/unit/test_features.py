@@ -43,6 +43,24 @@ def test_grey_images_are_colour_images_of_equal_channels():
     np.testing.assert_array_equal(EXTRACT(grey), EXTRACT(grey[..., None]))
 
 
+def test_the_type_of_pixels_makes_no_difference_but_rounding():
+    images = textures(2)
+    expected = EXTRACT(images)
+    for other in (images.astype(np.uint16) * 257, images / 255, (images / 255).astype(np.float32)):
+        np.testing.assert_allclose(EXTRACT(other), expected, rtol=1e-4, atol=1e-6)
+    hounsfield = images.astype(np.int16) - 128
+    windowed = SeededConvolution(window=(-128, 127))(hounsfield)
+    np.testing.assert_allclose(windowed, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_normalised_images_forget_brightness_and_contrast():
+    images = textures(2)
+    stretched = images / 2 + 60
+    extract = SeededConvolution(normalisation="minmax")
+    np.testing.assert_allclose(extract(stretched), extract(images), rtol=1e-3, atol=1e-5)
+    assert not np.allclose(EXTRACT(stretched.astype(np.uint8)), EXTRACT(images), rtol=0.1)
+
+
 def test_images_are_left_as_they_are_and_may_be_read_only():
     images = textures(2)
     images.flags.writeable = False
@@ -64,16 +82,35 @@ def test_more_grain_is_further_away():
 @pytest.mark.parametrize(
     "images",
     [
-        np.zeros((2, 8, 8), np.float32),
+        np.full((2, 8, 8), 2.0, np.float32),
+        np.zeros((2, 8, 8), np.int16),
         np.zeros((8, 8), np.uint8),
         np.zeros((0, 8, 8), np.uint8),
         np.zeros((2, 8, 8, 2), np.uint8),
-        np.zeros((2, 8, 8, 8, 1), np.uint8),
+        np.zeros((2, 8, 8, 8, 2), np.uint8),
     ],
 )
 def test_other_arrays_are_refused(images):
     with pytest.raises(MetricError, match="images"):
         EXTRACT(images)
+
+
+def test_the_features_are_those_of_the_first_model_cards():
+    images = np.random.default_rng(7).integers(0, 256, (2, 40, 56, 3), dtype=np.uint8)
+    features = EXTRACT(images)
+    places = [0, 5, 6, 69, 70, 133, 134, 197]
+    printed = [
+        0.0057463,
+        0.3899401,
+        0.1311105,
+        0.1361975,
+        0.0616411,
+        0.0816332,
+        0.0546068,
+        0.0567223,
+    ]
+    np.testing.assert_allclose(features[0, places], printed, rtol=1e-4)
+    assert features.sum() == pytest.approx(34.85373, rel=1e-5)
 
 
 def test_the_real_set_becomes_standard_and_others_follow():

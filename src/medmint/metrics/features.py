@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 
-from medmint.errors import MetricError
+from medmint.metrics.feature_sets import Floats
+from medmint.metrics.images import Normalisation
+from medmint.metrics.presets import PRESETS
 
 if TYPE_CHECKING:
     import torch
-
-Floats = NDArray[np.float64]
 
 #: A feature whose deviation on the real set is below this share of the median deviation is
 #: divided by that floor instead: one nearly dead channel would otherwise carry the whole distance.
@@ -35,6 +35,10 @@ class SeededConvolution:
     ----------
     seed : int
         Seed of the weights. Distances are comparable only under the same seed.
+    normalisation : {"none", "minmax", "percentile"}
+        Per image or volume, as in `Preset`.
+    window : (float, float), optional
+        Values that are black and white, in place of a normalisation.
 
     Examples
     --------
@@ -45,21 +49,34 @@ class SeededConvolution:
     """
 
     name = "seeded_convolution"
+    weights_sha256 = None
     channels = 64
     levels = 3
-    side = 128
     chunk = 64
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(
+        self,
+        seed: int = 0,
+        *,
+        normalisation: Normalisation = "none",
+        window: tuple[float, float] | None = None,
+    ) -> None:
         self.seed = seed
+        self._preset = PRESETS["signed_128"].adapted(normalisation, window)
 
-    def __call__(self, images: NDArray[np.uint8]) -> Floats:
-        """Return one feature vector per image.
+    @property
+    def preset(self) -> Mapping[str, Any]:
+        """How images are made ready and the seed of the weights, as results write them down."""
+        return self._preset.record() | {"seed": self.seed}
+
+    def __call__(self, images: ArrayLike) -> Floats:
+        """Return one feature vector per image, or per volume the mean over its slices.
 
         Parameters
         ----------
-        images : ndarray of uint8, shape (n, height, width) or (n, height, width, 3)
-            Grey images are repeated over three channels; other sizes are resized to 128 x 128.
+        images : array_like of uint8, uint16, int16 or float
+            As `image_stack` takes them. Grey images are repeated over three channels; other
+            sizes are resized to 128 x 128.
 
         Returns
         -------
@@ -68,19 +85,12 @@ class SeededConvolution:
         Raises
         ------
         MetricError
-            If the array has another shape or type.
+            If the array has another shape or type, or values that have no grey level.
         """
-        if images.dtype != np.uint8 or images.ndim not in (3, 4) or not len(images):
-            raise MetricError(
-                "images",
-                f"an array of {images.dtype} with shape {images.shape}",
-                "uint8 with shape (n, height, width) or (n, height, width, 3)",
-            )
-        if images.ndim == 4 and images.shape[-1] not in (1, 3):
-            raise MetricError("images", f"{images.shape[-1]} channels", "1 or 3 channels")
         weights = self._weights()
-        chunks = range(0, len(images), self.chunk)
-        return np.concatenate([self._features(images[i : i + self.chunk], weights) for i in chunks])
+        return self._preset.features(
+            images, lambda pixels: self._features(pixels, weights), chunk=self.chunk
+        )
 
     def _weights(self) -> list[torch.Tensor]:
         import torch
@@ -95,20 +105,11 @@ class SeededConvolution:
             kernels.append(torch.from_numpy(kernel))
         return kernels
 
-    def _features(self, images: NDArray[np.uint8], weights: list[torch.Tensor]) -> Floats:
+    @staticmethod
+    def _features(pixels: torch.Tensor, weights: list[torch.Tensor]) -> Floats:
         import torch
         from torch.nn import functional
 
-        if images.ndim == 3:
-            images = images[..., None]
-        # A copy: torch warns of arrays that cannot be written, such as those of a mapped file.
-        pixels = torch.from_numpy(images.astype(np.float32)).permute(0, 3, 1, 2) / 127.5 - 1
-        if pixels.shape[1] == 1:
-            pixels = pixels.expand(-1, 3, -1, -1)
-        if pixels.shape[-2:] != (self.side, self.side):
-            pixels = functional.interpolate(
-                pixels, size=(self.side, self.side), mode="bilinear", antialias=True
-            )
         summary = [pixels.mean(dim=(2, 3)), pixels.std(dim=(2, 3))]
         with torch.inference_mode():
             for level, kernel in enumerate(weights):
