@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from medmint.generators.foundation import Foundation
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 
 class Looking(Foundation):
-    """List models, say what they are, cite them, draw pictures of their samples."""
+    """List models, say what they are, cite them."""
 
     def list_models(self) -> list[str]:
         """Return the ids of all models, in catalogue order."""
@@ -63,41 +58,3 @@ class Looking(Foundation):
         '.pt'
         """
         return self.config_manager.get_config_by_id(model_id, config_key)
-
-    def preview(
-        self,
-        model_id: int | str,
-        n: int = 16,
-        kind: str = "grid",
-        seed: int | None = None,
-        *,
-        path: str | os.PathLike[str] | None = None,
-        **arguments: Any,
-    ) -> Figure:
-        """Draw a still picture of samples; needs no display.
-
-        Parameters
-        ----------
-        model_id : int or str
-        n : int
-            Number of samples.
-        kind : {"grid"}
-            Random samples, masks outlined in green.
-        seed : int, optional
-            Seed of the samples; it is written into the title.
-        path : path, optional
-            Save the picture there as well.
-        **arguments
-            Further arguments of :meth:`generate`.
-
-        Returns
-        -------
-        matplotlib.figure.Figure
-        """
-        from medmint.model_visualizer import ModelVisualizer
-
-        visualizer = ModelVisualizer(self._executor(model_id, arguments.get("package")))
-        figure = visualizer.preview(n, kind, seed=seed, **arguments)
-        if path is not None:
-            visualizer.save_preview(figure, Path(path))
-        return figure
