@@ -28,9 +28,11 @@ SAMPLES = [
     errors.MetricError("real", "shape (1, 3)", "two rows"),
     errors.PublishError("Zenodo", "upload", "refused", status=500, deposition_id=7, hint="Go on."),
     errors.ArgumentError("num_samples", 0, "a whole number of at least 1"),
+    errors.SampleIndexError(9, 8),
     errors.OutputError(Path("out"), "it holds another run", "Name another."),
     errors.OfflineError("https://a.example/b.zip"),
     errors.DeviceError("cuda:7", ["cuda:0", "cpu"]),
+    errors.DisplayError("00001_A"),
     errors.MissingExtraError("pydicom", "dicom"),
 ]
 
