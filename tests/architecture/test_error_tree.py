@@ -24,9 +24,11 @@ BUILTINS = {
     "MetricError": ValueError,
     "PublishError": OSError,
     "ArgumentError": ValueError,
+    "SampleIndexError": IndexError,
     "OutputError": FileExistsError,
     "OfflineError": OSError,
     "DeviceError": RuntimeError,
+    "DisplayError": RuntimeError,
     "MissingExtraError": ImportError,
 }
 PARENTS = {
@@ -36,6 +38,7 @@ PARENTS = {
     "IntegrityError": errors.PackageError,
     "UnsafeArchiveError": errors.PackageError,
     "ContractError": errors.PackageError,
+    "SampleIndexError": errors.ArgumentError,
 }
 TYPES = {
     name: kind

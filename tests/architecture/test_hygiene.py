@@ -39,8 +39,12 @@ WORKER_ONLY = {
     "torch.manual_seed",
 }
 #: Where any fault of model code (in the worker, or beside the user's with isolation="none") or of a
-#: command becomes a message.
-BORDERS = {"packages/workers/worker.py", "packages/workers/process.py"}
+#: command becomes a message, and where a fault of a user's feature extractor costs one metric.
+BORDERS = {
+    "packages/workers/worker.py",
+    "packages/workers/process.py",
+    "model_evaluator/running.py",
+}
 
 
 def relative(path: Path) -> str:

@@ -25,6 +25,8 @@ KEPT = {
     "generate",
     "get_generate_function",
     "preview",
+    "visualize",
+    "latent_sensitivity",
     "add_model_executor",
     "add_all_model_executors",
     "get_model_executor",

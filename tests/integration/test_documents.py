@@ -9,7 +9,19 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = ["README.md", "docs/get-started.md", "docs/how-to/find.md", "docs/how-to/generate.md"]
+PAGES = [
+    "README.md",
+    "docs/get-started.md",
+    "docs/how-to/find.md",
+    "docs/how-to/generate.md",
+    "docs/how-to/look.md",
+    "docs/how-to/train.md",
+    "docs/how-to/evaluate.md",
+    "docs/concepts/metrics.md",
+    "docs/concepts/publishing.md",
+    "docs/how-to/formats.md",
+    "docs/how-to/contribute.md",
+]
 INSTALL_AND_DEMO = "python -m pip install . -c constraints.txt && medmint demo"
 INSTALL_AND_TEST = 'python -m pip install -e ".[test]" -c constraints.txt && python -m pytest'
 

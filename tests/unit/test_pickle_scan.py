@@ -180,3 +180,7 @@ def test_a_changed_byte_in_a_torch_file_never_escapes_as_another_error(
     path = tmp_path_factory.getbasetemp() / "changed.pt"
     path.write_bytes(data)
     assert scan_weights(path).verdict in ("tensors-only", "needs-code", "unreadable")
+
+
+def test_bytes_that_look_like_odd_escapes_warn_nobody(tmp_path):
+    assert _scan(tmp_path, b"c\\\xa4\nx\n.").verdict == "unreadable"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medmint import Generators
+from medmint.cli.flags import as_flags
 from medmint.errors import ArgumentError
 from medmint.tables import format_facts, format_table
 
@@ -147,7 +148,8 @@ def run_cache(generators: Generators, options: argparse.Namespace) -> None:
     if options.action == "path":
         print(settings.home)
     elif options.action == "clean":
-        print(f"{readable_size(clean(settings))} freed in {settings.home}")
+        freed = clean(settings, environments=options.environments)
+        print(f"{readable_size(freed)} freed in {settings.home}")
     else:
         rows = contents(settings)
         if not rows and not options.json:
@@ -156,12 +158,6 @@ def run_cache(generators: Generators, options: argparse.Namespace) -> None:
         if not options.json:
             rows = [{**row, "bytes": readable_size(row["bytes"])} for row in rows]
         print(format_table(rows, as_json=options.json))
-
-
-def run_preview(generators: Generators, options: argparse.Namespace) -> None:
-    """Save a picture of samples, the outlines of masks drawn in."""
-    generators.preview(options.model, options.n, seed=options.seed, path=options.output)
-    print(f"saved {options.output}")
 
 
 def run_demo(generators: Generators, options: argparse.Namespace) -> None:
@@ -197,7 +193,8 @@ def run_doctor(generators: Generators, options: argparse.Namespace) -> None:
     else:
         record = generators.config_manager.record(options.model)
         facts = describe_needs(record, generators.settings)
-    print(format_facts(facts, as_json=options.json))
+    text = format_facts(facts, as_json=options.json)
+    print(text if options.json else as_flags(text))
 
 
 def _named_values(

@@ -6,7 +6,7 @@ import argparse
 from typing import Any, NoReturn
 
 from medmint import __version__
-from medmint.cli import commands
+from medmint.cli import commands, evaluate_commands, look_commands, share_commands
 
 USER_ERROR = 2
 
@@ -65,14 +65,27 @@ def build_parser() -> Parser:
     catalogue = add(commands.run_catalogue, "fetch a newer catalogue")
     catalogue.add_argument("action", choices=("update",), help="what to do")
     _add_cache(add(commands.run_cache, "what medmint keeps on this machine", listing))
-    preview = add(commands.run_preview, "save a picture of samples")
+    preview = add(look_commands.run_preview, "save a picture of samples")
     _add_model(preview)
-    preview.add_argument("-n", type=int, default=16, help="number of samples (16)")
-    preview.add_argument("--seed", type=int, help="seed of the samples")
-    preview.add_argument(
-        "--output", default="preview.png", metavar="FILE", help="picture (preview.png)"
+    look_commands.add_preview_arguments(preview)
+    visualize = add(look_commands.run_visualize, "sliders over the latent space in a window")
+    _add_model(visualize)
+    look_commands.add_visualize_arguments(visualize)
+    evaluate = add(evaluate_commands.run_evaluate, "judge models beside real images", listing)
+    evaluate_commands.add_evaluate_arguments(evaluate)
+    suitability = add(
+        evaluate_commands.run_suitability, "does a model's output fit your images", listing
     )
+    evaluate_commands.add_suitability_arguments(suitability)
     add(commands.run_demo, "generate 16 polyp images with masks, offline", listing)
+    share = share_commands
+    share.add_template_arguments(add(share.run_template, "begin a package from a reference one"))
+    share.add_contribute_arguments(
+        add(share.run_contribute, "check, pack and publish a package", listing)
+    )
+    share.add_check_record_arguments(
+        add(share.run_check_record, "check a contributed record", listing)
+    )
     doctor = add(commands.run_doctor, "what is installed, and what a model would need", listing)
     doctor.add_argument("model", nargs="?", metavar="MODEL", help="number or id")
     return parser
@@ -97,6 +110,9 @@ def _add_search(command: argparse.ArgumentParser) -> None:
 
 def _add_cache(command: argparse.ArgumentParser) -> None:
     command.add_argument("action", choices=("list", "clean", "path"), help="what to do")
+    command.add_argument(
+        "--environments", action="store_true", help="with clean: private environments as well"
+    )
 
 
 def _add_generate(command: argparse.ArgumentParser) -> None:
@@ -107,7 +123,7 @@ def _add_generate(command: argparse.ArgumentParser) -> None:
     add("--seed", type=int, help="fixes the samples")
     add("--device", default="auto", help="auto, cpu, cuda, cuda:0, mps")
     add("--batch-size", type=int, metavar="N", help="samples per forward pass (32)")
-    add("--format", default="png", help="png or npy")
+    add("--format", default="png", metavar="NAME", help="png, npy, npz, tiff, dicom or nifti")
     add("--condition", help="wanted class, by name or number")
     add("--latents", metavar="FILE", help="JSON or NPY file of latent vectors")
     add("--weights", metavar="FILE", help="weights to use instead of the package's own")

@@ -7,10 +7,14 @@ is done by the components that they name.
 from __future__ import annotations
 
 from medmint.generators.finding import Finding
+from medmint.generators.judging import Judging
 from medmint.generators.looking import Looking
+from medmint.generators.sharing import Sharing
+from medmint.generators.showing import Showing
+from medmint.generators.training import Training
 
 
-class Generators(Looking, Finding):
+class Generators(Looking, Finding, Showing, Training, Judging, Sharing):
     """The models of a catalogue, and what can be done with them.
 
     Making one reads nothing and contacts no one. Used as a context manager, or closed with
@@ -25,6 +29,8 @@ class Generators(Looking, Finding):
         A selector that is already there.
     model_executors : list of ModelExecutor, optional
         Executors to begin with.
+    model_contributors : list of ModelContributor, optional
+        Contributors to begin with.
     initialize_all_models : bool
         Install every model of the catalogue at once; one that fails is reported and passed over.
     catalogue : path or mapping, optional

@@ -17,6 +17,7 @@ from medmint.settings import Settings
 
 if TYPE_CHECKING:
     from medmint.catalogue.records import ModelRecord
+    from medmint.model_contributor import ModelContributor
     from medmint.model_executor import ModelExecutor
     from medmint.packages.store import PackageStore
     from medmint.packages.workers.pool import WorkerPool
@@ -32,8 +33,9 @@ class Foundation:
         config_manager: ConfigManager | None = None,
         model_selector: ModelSelector | None = None,
         model_executors: list[ModelExecutor] | None = None,
-        *,
+        model_contributors: list[ModelContributor] | None = None,
         initialize_all_models: bool = False,
+        *,
         catalogue: str | os.PathLike[str] | Mapping[str, Any] | None = None,
         settings: Settings | None = None,
     ) -> None:
@@ -47,6 +49,7 @@ class Foundation:
         self.config_manager = config_manager or ConfigManager(catalogue, settings=self.settings)
         self.model_selector = model_selector or ModelSelector(self.config_manager)
         self.model_executors: list[ModelExecutor] = list(model_executors or [])
+        self.model_contributors: list[ModelContributor] = list(model_contributors or [])
         self._pool: WorkerPool | None = None
         if initialize_all_models:
             self.add_all_model_executors()
@@ -112,13 +115,13 @@ class Foundation:
             self.config_manager.record(model_id)
         )
 
-    def _executor_of(self, record: ModelRecord) -> ModelExecutor:
+    def _executor_of(self, record: ModelRecord, python: Path | None = None) -> ModelExecutor:
         from medmint.model_executor import ModelExecutor
         from medmint.packages.workers.pool import WorkerPool
 
         if self._pool is None:
             self._pool = WorkerPool()
-        return ModelExecutor(record, settings=self.settings, pool=self._pool)
+        return ModelExecutor(record, settings=self.settings, pool=self._pool, python=python)
 
     def __enter__(self) -> Self:
         return self
@@ -147,7 +150,7 @@ class Foundation:
 
 def _check_same(model_id: int | str | None, record: ModelRecord) -> None:
     """Refuse a package that says it is of another model than the one that was asked for."""
-    same = {None, record.model_id}
-    if model_id not in same and five_digits(model_id) != record.model_id[:5]:
+    is_same = model_id is None or str(model_id) == record.model_id
+    if not is_same and five_digits(model_id) != record.model_id[:5]:
         expected = f"{record.model_id}, as metadata.json of the package says, or None"
         raise ArgumentError("model_id", model_id, expected)

@@ -61,8 +61,8 @@ class Generating(Foundation):
             ``auto``, ``cpu``, ``cuda``, ``cuda:0`` and so on, or ``mps``.
         batch_size : int, optional
             Samples per forward pass, 32 by default. Halved when memory runs out.
-        output_format : {"png", "npy"}
-            Format of the files.
+        output_format : {"png", "npy", "npz", "tiff", "dicom", "nifti"}
+            Format of the files; the last two need the extras of their names.
         condition : int, str or sequence of them, optional
             Wanted class, one for all samples or one for each.
         latents : array_like of float, shape (n, latent size), or path, optional
@@ -181,7 +181,8 @@ class Generating(Foundation):
     def verify(self, model_id: int | str) -> str:
         """Read every file of an installed package again; return the sha256 of the package.
 
-        A package that is used where it is, such as a shipped one, has nothing to compare with.
+        So is every file of its private environment, where it has one. A package that is used where
+        it is, such as a shipped one, has nothing to compare with.
 
         Raises
         ------
@@ -190,7 +191,14 @@ class Generating(Foundation):
         PackageError
             If the package is not installed.
         """
-        return self._store().verify(self.config_manager.record(model_id))
+        from medmint.packages.environments.building import find_environment
+        from medmint.packages.environments.store import verify_environment
+
+        record = self.config_manager.record(model_id)
+        sha256 = self._store().verify(record)
+        if environment := find_environment(record.execution.dependencies, self.settings):
+            verify_environment(environment)
+        return sha256
 
     def copy(self, model_id: int | str, folder: str | os.PathLike[str]) -> Path:
         """Copy a model's package into a new folder for editing.

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-import os
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator, MutableMapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,26 +18,22 @@ from medmint.generation_request import (
     GenerationRequest,
     conditions_of,
 )
+from medmint.model_executor.batch_size import default_batch_size
 from medmint.model_executor.plan import Plan, Planner
-from medmint.packages.contract import load_job, read_batch
-from medmint.packages.environments.interpreters import package_folders
+from medmint.model_executor.session import Session
+from medmint.model_executor.source import CHUNK_MEMORY, SampleSource
+from medmint.model_executor.starting import start_worker, worker_key
+from medmint.packages.contract import read_batch
 from medmint.packages.package import Package
 from medmint.packages.workers.pool import WorkerPool
-from medmint.packages.workers.process import (
-    InlineWorker,
-    OutOfMemoryError,
-    Worker,
-    WorkerProcess,
-)
+from medmint.packages.workers.process import OutOfMemoryError, Worker
 from medmint.progress import Progress, progress_bar
 from medmint.samples import Batch, GenerationResult, batch_seed, latent_vectors
 from medmint.settings import Settings
-from medmint.writers.arrays import WRITERS
+from medmint.writers.formats import WRITERS
 from medmint.writers.run_folder import RunFolder, new_run_folder
 
 logger = logging.getLogger(__name__)
-
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 class ModelExecutor:
@@ -52,11 +47,20 @@ class ModelExecutor:
         Where packages are kept.
     pool : WorkerPool
         Where warm workers come from.
+    python : Path, optional
+        The interpreter to run the model with. Default: one that meets its requirements.
     """
 
-    def __init__(self, record: ModelRecord, *, settings: Settings, pool: WorkerPool) -> None:
+    def __init__(
+        self,
+        record: ModelRecord,
+        *,
+        settings: Settings,
+        pool: WorkerPool,
+        python: Path | None = None,
+    ) -> None:
         self.record = record
-        self._planner = Planner(record, settings)
+        self._planner = Planner(record, settings, python)
         self._pool = pool
 
     @property
@@ -86,6 +90,17 @@ class ModelExecutor:
             self.check(install_dependencies=True)
         return self._planner.package(GenerationRequest())
 
+    def load(self, request: GenerationRequest) -> None:
+        """Import the package and load its weights in a worker, without generating anything.
+
+        Raises
+        ------
+        GenerationError, ContractError
+            If that fails.
+        """
+        with self._loaded(self._planner.settle(request)):
+            pass
+
     def generate(self, request: GenerationRequest) -> GenerationResult | list[Any]:
         """Generate samples, into a folder or as a list.
 
@@ -110,13 +125,49 @@ class ModelExecutor:
 
         return generate
 
-    def stream(self, request: GenerationRequest) -> Iterator[Batch]:
-        """Yield batch after batch in sample order, keeping none."""
-        yield from self._stream(self._planner.settle(request))
+    def stream(
+        self, request: GenerationRequest, *, package: Package | None = None
+    ) -> Iterator[Batch]:
+        """Yield batch after batch in sample order, keeping none.
+
+        Parameters
+        ----------
+        request : GenerationRequest
+        package : Package, optional
+            What :meth:`locate` gave for the same package and weights; it is not read again.
+        """
+        yield from self._stream(self._planner.settle(request, package=package))
+
+    def source(
+        self, request: GenerationRequest, sessions: MutableMapping[Hashable, Session]
+    ) -> SampleSource:
+        """Return what gives the samples of a request by index, in any order.
+
+        Parameters
+        ----------
+        request : GenerationRequest
+            Nothing of it that is about files counts.
+        sessions : mutable mapping
+            Workers that are shared with other sources; a new one is entered.
+        """
+        plan = self._planner.settle(request)
+        if request.batch_size is None:
+            # Chunks must be the same on every machine, so they cannot depend on its memory.
+            sides = self.record.execution.image_size
+            plan = replace(plan, batch_size=default_batch_size(sides, CHUNK_MEMORY))
+        key = (plan.device, worker_key(plan))
+        session = sessions.get(key)
+        if session is None:
+            session = sessions[key] = Session(plan)
+        return SampleSource(plan, session)
+
+    def locate(self, request: GenerationRequest) -> Package:
+        """Return the package that a request runs, brought here and checked."""
+        return self._planner.settle(request).package
 
     def _save(self, request: GenerationRequest) -> GenerationResult:
         """Generate into the folder that was named, or into a new one."""
-        writer = WRITERS[request.output_format]
+        writer = WRITERS[request.output_format](self.record)
         if request.output_path is None:
             plan = self._planner.settle(request)
             with self._loaded(plan) as worker:
@@ -153,26 +204,8 @@ class ModelExecutor:
     @contextmanager
     def _loaded(self, plan: Plan) -> Iterator[Worker]:
         """Borrow a worker that has the package loaded."""
-        package = plan.package
-        key = (
-            package.root,
-            package.sha256,
-            package.weights_sha256,
-            plan.threads,
-            plan.python,
-            plan.isolation,
-        )
-
-        def start() -> Worker:
-            worker = _start(plan)
-            try:
-                worker.load(load_job(plan.record, package, plan.device))
-            except BaseException:
-                worker.close()
-                raise
-            return worker
-
-        with self._pool.lend(plan.device, key, start) as worker:
+        start = partial(start_worker, plan)
+        with self._pool.lend(plan.device, worker_key(plan), start) as worker:
             yield worker
 
     def _batches(
@@ -211,38 +244,14 @@ def _keep_size(start: int, batch_size: int) -> None:
     """Nothing has to be noted where samples are not saved."""
 
 
-def _start(plan: Plan) -> Worker:
-    if plan.isolation == "none":
-        return InlineWorker(plan.record.model_id)
-    environment = dict.fromkeys(_THREAD_VARIABLES, str(plan.threads))
-    if plan.python == Path(sys.executable):
-        # A worker sees neither the user's site-packages nor PYTHONPATH by itself.
-        environment["PYTHONPATH"] = os.pathsep.join(map(str, package_folders()))
-    if plan.record.execution.contract == "generate":
-        environment |= _visible_cards(plan.device)
-    root = plan.package.root
-    return WorkerProcess(plan.record.model_id, root, python=plan.python, environment=environment)
-
-
-def _visible_cards(device: str) -> dict[str, str]:
-    """Choose for packages that take whatever card they see: none, or the one asked for."""
-    if device == "cpu":
-        return {"CUDA_VISIBLE_DEVICES": ""}
-    if not device.startswith("cuda"):
-        return {}
-    number = int(device.partition(":")[2] or 0)
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    cards = visible.split(",") if visible else []
-    return {"CUDA_VISIBLE_DEVICES": cards[number] if number < len(cards) else str(number)}
-
-
 def _ask(plan: Plan, worker: Worker, start: int, size: int) -> int:
     """Send the request for the batch that begins at ``start``."""
     stop = min(start + size, plan.num_samples)
     message: dict[str, Any] = {"op": "batch", "options": dict(plan.options)}
     if plan.record.execution.contract == "generate":
         message |= {"num_samples": stop - start, "seed": batch_seed(plan.seed, start)}
-        return worker.request(message, {})
+        given = {} if plan.latents is None else {"latents": plan.latents[start:stop]}
+        return worker.request(message, given)
     if plan.latents is not None:
         arrays: dict[str, NDArray[Any]] = {"latents": plan.latents[start:stop]}
     else:

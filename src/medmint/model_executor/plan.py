@@ -21,6 +21,7 @@ from medmint.generation_request import (
     read_condition,
     read_latents,
 )
+from medmint.model_executor.batch_size import default_batch_size, free_memory
 from medmint.packages.contract import checked_options
 from medmint.packages.environments.building import build_environment, find_environment
 from medmint.packages.environments.requirements import check_requirements, dependency_error
@@ -32,9 +33,6 @@ from medmint.progress import progress_bar
 from medmint.samples import draw_seed
 from medmint.settings import Settings, usable_threads
 from medmint.version import __version__
-from medmint.writers.arrays import WRITERS
-
-DEFAULT_BATCH_SIZE = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,15 +79,6 @@ class Plan:
             header["condition"] = classes[0] if len(set(classes)) == 1 else classes
         if self.latents is not None:
             header["latents_sha256"] = hashlib.sha256(self.latents.tobytes()).hexdigest()
-        writer = WRITERS[output_format]
-        offsets = {
-            name: writer.offset(
-                np.dtype(spec.dtype), spec.value_range[0] if spec.value_range else None
-            )
-            for name, spec in execution.output.items()
-        }
-        if any(offsets.values()):
-            header["offsets"] = {name: offset for name, offset in offsets.items() if offset}
         return header
 
 
@@ -102,14 +91,28 @@ class Planner:
         The model.
     settings : Settings
         Where packages and environments are kept.
+    python : Path, optional
+        The interpreter to use, whatever the record asks for.
     """
 
-    def __init__(self, record: ModelRecord, settings: Settings) -> None:
+    def __init__(
+        self, record: ModelRecord, settings: Settings, python: Path | None = None
+    ) -> None:
         self._record = record
         self._settings = settings
+        self._python = python
 
-    def settle(self, request: GenerationRequest, present: Mapping[str, Any] | None = None) -> Plan:
-        """Fill in what the user left open, from the run that is there or from the record."""
+    def settle(
+        self,
+        request: GenerationRequest,
+        present: Mapping[str, Any] | None = None,
+        *,
+        package: Package | None = None,
+    ) -> Plan:
+        """Fill in what the user left open, from the run that is there or from the record.
+
+        A package that is given was settled before and is not read again.
+        """
         present = present or {}
         record = self._record
         latents = read_latents(request.latents, record)
@@ -122,8 +125,9 @@ class Planner:
         # First what costs nothing: no package is downloaded that could not be run.
         python = self.interpreter(install=request.install_dependencies)
         _check_isolation(request, python)
-        package = self.package(request)
-        self._check_weights(package, allowed=request.allow_pickle)
+        if package is None:
+            package = self.package(request)
+            self._check_weights(package, allowed=request.allow_pickle)
         seed = present.get("seed") if request.seed is None else request.seed
         return Plan(
             record=record,
@@ -131,7 +135,11 @@ class Planner:
             python=python,
             num_samples=num_samples,
             seed=draw_seed() if seed is None else int(seed),
-            batch_size=int(request.batch_size or present.get("batch_size", DEFAULT_BATCH_SIZE)),
+            batch_size=int(
+                request.batch_size
+                or present.get("batch_size")
+                or default_batch_size(record.execution.image_size, free_memory())
+            ),
             threads=int(present.get("threads") or usable_threads()),
             device=request.device,
             isolation=request.isolation,
@@ -175,6 +183,8 @@ class Planner:
         DependencyError
             If there is none, and none is to be made or it cannot be made.
         """
+        if self._python is not None:
+            return self._python
         model_id, execution = self._record.model_id, self._record.execution
         needed = execution.dependencies
         report = check_requirements(needed, python_requires=execution.python)

@@ -8,6 +8,7 @@ content; extensions do not matter.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -105,7 +106,9 @@ def scan_weights(path: Path) -> ScanReport:
     findings = Findings()
     fault = ""
     try:
-        with path.open("rb") as file:
+        with path.open("rb") as file, warnings.catch_warnings():
+            # What is tried as text and is none makes the decoder warn of its escape sequences.
+            warnings.simplefilter("ignore", DeprecationWarning)
             scan_file(file, path.stat().st_size, findings)
     except (UnreadableError, OSError) as error:
         fault = str(error)

@@ -335,7 +335,8 @@ def _parts(sample: Any) -> tuple[list[np.ndarray], Any]:
             label = str(part)
         elif part is not None:
             array = _as_array("a sample", part)
-            if array.ndim:
+            # A class may come as a tensor of one number; pictures have two sides or more.
+            if array.ndim > 1 or array.size != 1:
                 images.append(array)
             else:
                 label = array.item()

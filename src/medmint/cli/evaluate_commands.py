@@ -1,0 +1,101 @@
+"""The command that judges models beside real images."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from medmint import Generators
+from medmint.errors import ArgumentError
+
+
+def run_evaluate(generators: Generators, options: argparse.Namespace) -> None:
+    """Compare what models generate, or a folder of synthetic images, with real images."""
+    if bool(options.models) == bool(options.synthetic):
+        raise ArgumentError("MODEL", options.models or None, "models, or else --synthetic DIR")
+    arguments = _arguments(options)
+    result: Any
+    if options.synthetic:
+        from medmint.model_evaluator.evaluator import EvaluationRequest, evaluate_images
+
+        result = evaluate_images(options.real, options.synthetic, EvaluationRequest(**arguments))
+    elif len(options.models) == 1:
+        result = generators.evaluate(options.models[0], options.real, **arguments)
+    else:
+        result = generators.evaluate_models(options.models, options.real, **arguments)
+    page = result.save(Path(options.output)) if options.output else None
+    if options.record:
+        if len(options.models) > 1:
+            raise ArgumentError("--record", options.record, "one model at a time")
+        result.write_record(Path(options.record))
+    if options.json:
+        print(json.dumps(result.to_dict(), indent=1, allow_nan=False))
+        return
+    print(result)
+    if page is not None:
+        print(f"\nsaved {page}")
+
+
+def run_suitability(generators: Generators, options: argparse.Namespace) -> None:
+    """Say whether a model's output fits your own images."""
+    found = generators.suitability(
+        options.model, options.images, domain=options.domain, n=options.n, seed=options.seed
+    )
+    if options.json:
+        facts = {"model_id": found.model_id, "verdict": found.verdict, "checks": found.rows()}
+        print(json.dumps(facts, indent=1))
+    else:
+        print(found)
+
+
+def add_evaluate_arguments(command: argparse.ArgumentParser) -> None:
+    """Describe the arguments of ``medmint evaluate``."""
+    add = command.add_argument
+    add("models", nargs="*", metavar="MODEL", help="numbers or ids; several give one table")
+    add("--real", required=True, metavar="DIR", help="real images, or a text file that lists them")
+    add("--synthetic", metavar="DIR", help="judge these images instead of a model's")
+    add("--train", metavar="DIR", help="images that the model was trained on, for privacy")
+    add("--holdout", metavar="DIR", help="real images that it was not trained on, for privacy")
+    add("--groups", metavar="CSV", help="table of the patient of each file")
+    add("--metrics", metavar="NAMES", help="separated by commas; default: all but usefulness")
+    add("--extractor", metavar="NAMES", help="feature extractors, separated by commas")
+    add("-n", type=int, metavar="N", help="synthetic images (as many as real ones)")
+    add("--seed", type=int, help="fixes samples, splits and intervals")
+    add("--window", nargs=2, type=float, metavar=("LOW", "HIGH"), help="black and white")
+    add("--cache", metavar="DIR", help="keep features of the real images here")
+    add("--output", metavar="DIR", help="save report.json and report.html here")
+    add("--record", metavar="FILE", help="add the numbers to the record in this metadata.json")
+
+
+def add_suitability_arguments(command: argparse.ArgumentParser) -> None:
+    """Describe the arguments of ``medmint suitability``."""
+    add = command.add_argument
+    add("model", metavar="MODEL", help="number or id")
+    add("images", metavar="DIR", help="your images")
+    add("--domain", help="their modality or organ, such as endoscopy")
+    add("-n", type=int, metavar="N", help="synthetic images (as many as yours, 200 at most)")
+    add("--seed", type=int, help="fixes the samples")
+
+
+def _arguments(options: argparse.Namespace) -> dict[str, Any]:
+    arguments: dict[str, Any] = {
+        "train": options.train,
+        "holdout": options.holdout,
+        "groups": options.groups,
+        "seed": options.seed,
+        "window": tuple(options.window) if options.window else None,
+        "cache": options.cache,
+    }
+    if options.metrics:
+        arguments["metrics"] = _names(options.metrics)
+    if options.extractor:
+        arguments["extractor"] = _names(options.extractor)
+    if options.n is not None:
+        arguments["n"] = options.n
+    return arguments
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]

@@ -1,0 +1,102 @@
+"""A new package from a reference package: copied, renamed, ready to train."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from medmint.errors import ArgumentError, OutputError
+from medmint.home import disk_trouble, write_json
+from medmint.model_contributor.identity import check_model_id, proposed_id
+from medmint.model_contributor.metadata import METADATA_NAME
+from medmint.resources import template_folder
+
+_LEFT_OUT = shutil.ignore_patterns("__pycache__", ".*", "*.pyc")
+
+
+def template_names() -> list[str]:
+    """Return the names of all reference packages.
+
+    Examples
+    --------
+    >>> "minimal" in template_names()
+    True
+    """
+    folders = template_folder("minimal").parent.iterdir()
+    return sorted(path.name for path in folders if (path / METADATA_NAME).is_file())
+
+
+def copy_template(
+    name: str, folder: Path, *, taken: Iterable[str], model_id: str | None = None
+) -> str:
+    """Copy a reference package into a new folder and give it an id of its own.
+
+    What the original says of itself stays in the record and the card to be replaced, apart from
+    its measured performance.
+
+    Parameters
+    ----------
+    name : str
+        Such as ``"fastgan_polyp"``.
+    folder : Path
+        New folder; its name becomes that of the package.
+    taken : iterable of str
+        The ids that are in use.
+    model_id : str, optional
+        Default: a free number and the name of the folder.
+
+    Returns
+    -------
+    str
+        The id.
+
+    Raises
+    ------
+    ArgumentError
+        If there is no such reference package, or the id cannot be used.
+    OutputError
+        If the folder exists and is not empty.
+    WriterError
+        If it cannot be written.
+    """
+    taken = list(taken)
+    if name not in template_names():
+        raise ArgumentError("NAME", name, f"one of {', '.join(template_names())}")
+    new_id = check_model_id(model_id or proposed_id(folder.name, taken), taken)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise OutputError(folder, "it exists and is not empty", "Name a new folder.")
+    with disk_trouble(folder):
+        try:
+            shutil.copytree(template_folder(name), folder, dirs_exist_ok=True, ignore=_LEFT_OUT)
+            _rename(folder, new_id)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+    return new_id
+
+
+def _rename(folder: Path, new_id: str) -> None:
+    file = folder / METADATA_NAME
+    ((old_id, record),) = json.loads(file.read_text(encoding="utf-8")).items()
+    record["execution"] |= {
+        "package_name": folder.resolve().name,
+        "package_link": f"{new_id}.zip",
+    }
+    _begin_anew(record)
+    write_json(file, {new_id: record})
+    card = folder / "MODEL_CARD.md"
+    if card.is_file():
+        note = f"> Copied from {old_id}: all that follows is about that model until it is replaced."
+        text = card.read_text(encoding="utf-8").replace(old_id, new_id)
+        heading, _, rest = text.partition("\n")
+        card.write_text(f"{heading}\n\n{note}\n{rest}", encoding="utf-8", newline="\n")
+
+
+def _begin_anew(record: dict[str, Any]) -> None:
+    """Take out what is true of the original model alone."""
+    record["selection"]["performance"] = {}
+    for name in ("evidence", "paper_tables", "notes"):
+        record["description"].pop(name, None)
