@@ -18,9 +18,11 @@
       MetricError (ValueError)
       PublishError (OSError)
       ArgumentError (ValueError)
+        SampleIndexError (IndexError)
       OutputError (FileExistsError)
       OfflineError (OSError)
       DeviceError (RuntimeError)
+      DisplayError (RuntimeError)
       MissingExtraError (ImportError)
 
 Each also inherits the builtin that fits, so ``except ValueError`` works for those who do not know
@@ -72,7 +74,7 @@ class UnknownModelError(CatalogueError, KeyError):
 
     def __init__(self, model_id: object, near_matches: Sequence[str], hint: str = "") -> None:
         near = f" Did you mean {_either(near_matches)}?" if near_matches else ""
-        hint = hint or "list_models() names all models; a number such as 10 or the full id will do."
+        hint = hint or "list_models() (medmint list) names all models; a number such as 10 or the full id will do."
         super().__init__(f"There is no model {model_id!r} in the catalogue.{near} {hint}")
         self.model_id = model_id
         self.near_matches = list(near_matches)
@@ -226,6 +228,14 @@ class ArgumentError(MedmintError, ValueError):
         self.allowed = allowed
 
 
+class SampleIndexError(ArgumentError, IndexError):
+    """A dataset has no such item. ``given``, ``length``."""
+
+    def __init__(self, index: object, length: int) -> None:
+        super().__init__("index", index, f"a whole number from {-length} to {length - 1}")
+        self.length = length
+
+
 class OutputError(MedmintError, FileExistsError):
     """An output folder cannot take this run. ``folder``."""
 
@@ -254,6 +264,17 @@ class DeviceError(MedmintError, RuntimeError):
             f"device: {device!r} is not there; this machine has {', '.join(self.available)}. "
             "device='auto' takes the best one."
         )
+
+
+class DisplayError(MedmintError, RuntimeError):
+    """There is neither a display for a window nor a notebook. ``model_id`` was to be shown."""
+
+    def __init__(self, model_id: str) -> None:
+        super().__init__(
+            f"There is no display to open a window for {model_id} on, and this is no notebook. "
+            f"preview({model_id!r}) draws pictures without one."
+        )
+        self.model_id = model_id
 
 
 class MissingExtraError(MedmintError, ImportError):

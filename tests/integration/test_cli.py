@@ -14,7 +14,7 @@ from medmint import Generators, __version__
 from medmint.cli.main import main
 
 MODEL, MODEL_ID = 10001, "10001_PHANTOM_CT_HEAD_SLICE"
-COMMANDS = ["list", "info", "cite", "generate", "preview", "demo", "doctor"]
+COMMANDS = ["list", "info", "cite", "generate", "preview", "visualize", "demo", "doctor"]
 
 
 @pytest.fixture

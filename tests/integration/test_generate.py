@@ -336,8 +336,8 @@ def test_own_packages_run_and_are_marked(generators, own_package, tmp_path):
 
 def test_what_png_cannot_hold_leaves_no_trace(generators, own_package, tmp_path):
     metadata = own_package / "metadata.json"
-    metadata.write_text(metadata.read_text().replace('"uint8"', '"float32"').replace("255", "1"))
-    with pytest.raises(ArgumentError, match="npy"):
+    metadata.write_text(metadata.read_text().replace('"spatial_dims": 2', '"spatial_dims": 3'))
+    with pytest.raises(ArgumentError, match="npy: image is a volume"):
         generators.generate(None, 2, tmp_path / "run", package=own_package)
     assert not (tmp_path / "run").exists()
 

@@ -109,7 +109,7 @@ def test_pickled_latents_are_refused(tmp_path):
         read_latents(tmp_path / "z.npy", record())
 
 
-@pytest.mark.parametrize("model", [record("generate"), record(latent_size=None)])
+@pytest.mark.parametrize("model", [record("generate", latent_size=None), record(latent_size=None)])
 def test_models_without_latents_take_none(model):
     with pytest.raises(ArgumentError, match="takes none"):
         read_latents(np.zeros((1, 8)), model)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from medmint.model_evaluator.evaluator import EvaluationRequest
     from medmint.model_evaluator.patients import Groups
     from medmint.model_evaluator.report import Report
-    from medmint.model_evaluator.sensitivity import Sensitivity, Settings
+    from medmint.model_evaluator.sensitivity import Sensitivity, Variations
     from medmint.model_evaluator.several import ModelComparison
     from medmint.model_evaluator.suitability import Suitability
 
@@ -141,7 +141,7 @@ class Judging(Foundation):
         model_id: int | str,
         real: Any,
         *,
-        settings: Settings | None = None,
+        variations: Variations | None = None,
         seed: int | None = None,
         **generation: Any,
     ) -> Sensitivity:
@@ -151,7 +151,7 @@ class Judging(Foundation):
         ----------
         model_id : int or str
         real : as for :meth:`evaluate`
-        settings : medmint.model_evaluator.sensitivity.Settings, optional
+        variations : medmint.model_evaluator.sensitivity.Variations, optional
             Feature networks, normalisations, sizes of images, numbers of images and seeds; every
             combination is measured.
         seed : int, optional
@@ -173,7 +173,7 @@ class Judging(Foundation):
         executor = self._executor(model_id, generation.get("package"))
         drawn = draw_seed() if seed is None else seed
         made = ModelEvaluator(executor).sample(len(own), drawn, generation)
-        return fid_sensitivity(own, made, settings)
+        return fid_sensitivity(own, made, variations)
 
     def suitability(
         self,

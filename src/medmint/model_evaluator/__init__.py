@@ -1,0 +1,1 @@
+"""Judging synthetic images beside real ones: metrics, intervals and a report."""
