@@ -74,7 +74,10 @@ class UnknownModelError(CatalogueError, KeyError):
 
     def __init__(self, model_id: object, near_matches: Sequence[str], hint: str = "") -> None:
         near = f" Did you mean {_either(near_matches)}?" if near_matches else ""
-        hint = hint or "list_models() (medmint list) names all models; a number such as 10 or the full id will do."
+        hint = (
+            hint
+            or "list_models() (medmint list) names all models; a number such as 10 or the full id will do."
+        )
         super().__init__(f"There is no model {model_id!r} in the catalogue.{near} {hint}")
         self.model_id = model_id
         self.near_matches = list(near_matches)

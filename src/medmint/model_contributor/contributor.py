@@ -24,7 +24,6 @@ from medmint.model_contributor.metadata import (
     Given,
     build_record,
     read_metadata,
-    set_field,
 )
 from medmint.model_contributor.package_code import PackageCode
 from medmint.model_contributor.packing import Selection, select_files, write_zip
@@ -147,7 +146,7 @@ class ModelContributor:
         code = self.check_code()
         self._given = given or self._given
         record = build_record(self.model_id, code, self._given)
-        self._check_record(record, is_complete="image_size" in record["execution"])
+        self._check_record(record)
         execution = record["execution"]
         method = execution["generate_method"]
         code.check_function(execution["contract"], method["name"], [*method["args"]["custom"]])
@@ -182,7 +181,7 @@ class ModelContributor:
         for question, text in answers:
             if text:
                 answer(record, question, text)
-        self._check_record(record, is_complete=True)
+        self._check_record(record)
         self.metadata = record
         return any(text for _, text in answers)
 
@@ -317,11 +316,10 @@ class ModelContributor:
         own = own_folder(self._config_manager.record(model_id), None)
         return own is not None and own[0] == self.folder
 
-    def _check_record(self, record: dict[str, Any], *, is_complete: bool) -> None:
-        checked = record
-        if not is_complete:
-            checked = {**record, "execution": {**record["execution"], "image_size": [1]}}
-        faults = self._config_manager.metadata_faults(self.model_id, checked, is_local_model=True)
+    def _check_record(self, record: dict[str, Any]) -> None:
+        faults = self._config_manager.metadata_faults(
+            self.model_id, _with_size(record), is_local_model=True
+        )
         try:
             licence_id(licence(record))
         except ArgumentError as error:
@@ -331,10 +329,7 @@ class ModelContributor:
 
     def _check_weights(self, record: dict[str, Any]) -> None:
         """See that the weights are there, whole, and hold what the contract allows."""
-        model = ModelRecord.from_dict(
-            self.model_id,
-            {**record, "execution": {"image_size": [1], **record["execution"]}},
-        )
+        model = ModelRecord.from_dict(self.model_id, _with_size(record))
         weights = find_weights(model, self.folder, self.folder)
         if weights is None:
             return
@@ -358,15 +353,14 @@ class ModelContributor:
     def _observe(self, record: dict[str, Any]) -> None:
         """Take sizes and types of the output from a first sample."""
         execution = record["execution"]
-        provisional = {**record, "execution": {**execution, "image_size": [1]}}
-        model = ModelRecord.from_dict(self.model_id, provisional)
+        model = ModelRecord.from_dict(self.model_id, _with_size(record))
         request = GenerationRequest(num_samples=1, save_images=False, seed=0, device="cpu")
         (batch,) = self._executor_of(model).stream(request)
         shown = ModelReport(self.model_id, 0, batch.arrays, (), ())
         execution["image_size"] = [int(side) for side in batch.arrays["image"].shape[1:3]]
         if "output" not in execution:
-            set_field(record, "execution.output", shown.outputs())
-        self._check_record(record, is_complete=True)
+            execution["output"] = shown.outputs()
+        self._check_record(record)
 
 
 def _package_folder(init_py_path: str | PathLike[str]) -> Path:
@@ -375,6 +369,11 @@ def _package_folder(init_py_path: str | PathLike[str]) -> Path:
     if not folder.is_dir():
         raise ArgumentError("init_py_path", str(path), "an existing __init__.py, or its folder")
     return folder.resolve()
+
+
+def _with_size(record: dict[str, Any]) -> dict[str, Any]:
+    """Return a record that says how large its images are, be it provisional until one is seen."""
+    return {**record, "execution": {"image_size": [1], **record["execution"]}}
 
 
 def _weights_name(record: Mapping[str, Any]) -> str:

@@ -95,9 +95,7 @@ class Planner:
         The interpreter to use, whatever the record asks for.
     """
 
-    def __init__(
-        self, record: ModelRecord, settings: Settings, python: Path | None = None
-    ) -> None:
+    def __init__(self, record: ModelRecord, settings: Settings, python: Path | None = None) -> None:
         self._record = record
         self._settings = settings
         self._python = python
