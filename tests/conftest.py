@@ -6,6 +6,7 @@ many says so by ``record_property("cases", (passed, total))``.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import Counter
 
@@ -32,6 +33,24 @@ def fuzz_seed(record_property):
     """Return the seed of this run; MEDMINT_FUZZ_SEED sets another."""
     record_property("seed", SEED)
     return SEED
+
+
+@pytest.fixture
+def files_of_at_most():
+    """Return a context in which the system makes no file any larger, as on a disk that is full."""
+    resource = pytest.importorskip("resource", reason="limits of files are of POSIX")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    @contextlib.contextmanager
+    def limit(size):
+        # Only for a moment: where the output of the tests goes to a file, that is limited too.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limit
 
 
 def pytest_terminal_summary(terminalreporter):

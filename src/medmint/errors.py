@@ -74,10 +74,8 @@ class UnknownModelError(CatalogueError, KeyError):
 
     def __init__(self, model_id: object, near_matches: Sequence[str], hint: str = "") -> None:
         near = f" Did you mean {_either(near_matches)}?" if near_matches else ""
-        hint = (
-            hint
-            or "list_models() (medmint list) names all models; a number such as 10 or the full id will do."
-        )
+        names = "list_models() (medmint list) names all models"
+        hint = hint or f"{names}; a number such as 10 or the full id will do."
         super().__init__(f"There is no model {model_id!r} in the catalogue.{near} {hint}")
         self.model_id = model_id
         self.near_matches = list(near_matches)
@@ -252,7 +250,7 @@ class OfflineError(MedmintError, OSError):
 
     def __init__(self, needed: str, hint: str = "Unset MEDMINT_OFFLINE to allow it.") -> None:
         super().__init__(
-            f"MEDMINT_OFFLINE is set, and {needed} would have to be downloaded. {hint}"
+            f"MEDMINT_OFFLINE is set, and {needed} would be needed from the network. {hint}"
         )
         self.needed = needed
 

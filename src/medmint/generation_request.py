@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from medmint.catalogue.records import ModelRecord
 from medmint.errors import ArgumentError
-from medmint.samples import LARGEST_SEED, draw_conditions
+from medmint.home import user_path
+from medmint.samples import LARGEST_SEED
 
 DEFAULT_NUM_SAMPLES = 30
 OUTPUT_FORMATS = ("png", "npy", "npz", "tiff", "dicom", "nifti")
@@ -64,8 +65,8 @@ class GenerationRequest:
 
     def __post_init__(self) -> None:
         for name, kind in (("output_path", "folder"), ("package", "folder"), ("weights", "file")):
-            if not _is_path_or_none(getattr(self, name)):
-                raise ArgumentError(name, getattr(self, name), f"the path of a {kind}")
+            if getattr(self, name) is not None:
+                user_path(name, getattr(self, name), f"a {kind}")
         _check_whole("num_samples", self.num_samples, least=1)
         if self.batch_size is not None:
             _check_whole("batch_size", self.batch_size, least=1)
@@ -141,17 +142,6 @@ def read_condition(given: Any, record: ModelRecord, count: int) -> NDArray[np.in
     return np.array(numbers if len(numbers) == count else numbers * count, dtype=np.int64)
 
 
-def conditions_of(
-    wanted: NDArray[np.int64] | None, record: ModelRecord, seed: int, start: int, stop: int
-) -> NDArray[np.int64] | None:
-    """Return the classes of samples ``start`` to ``stop - 1``, None for a model without classes."""
-    if wanted is not None:
-        return wanted[start:stop]
-    if not record.execution.conditions:
-        return None
-    return draw_conditions(seed, start, stop, len(record.execution.conditions))
-
-
 def _class_number(given: Any, names: list[str]) -> int:
     if isinstance(given, str) and given in names:
         return names.index(given)
@@ -188,13 +178,6 @@ def _check_whole(name: str, value: Any, *, least: int, most: int | None = None) 
         raise ArgumentError(name, value, f"a whole number {limits}")
 
 
-def _is_path_or_none(given: Any) -> bool:
-    if given is None:
-        return True
-    path = os.fspath(given) if isinstance(given, str | os.PathLike) else ""
-    return isinstance(path, str) and path != "" and "\0" not in path
-
-
 def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         raise ArgumentError(name, value, " or ".join(map(repr, choices)))

@@ -34,7 +34,7 @@ def latent_vectors(seed: int, start: int, stop: int, size: int) -> NDArray[np.fl
     Parameters
     ----------
     seed, start, stop, size : int
-        Seed, first and last-but-one sample index, length of a latent vector.
+        Seed, index of the first sample and of the one behind the last, length of a latent vector.
 
     Returns
     -------

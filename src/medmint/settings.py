@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import platformdirs
 
 from medmint.errors import ArgumentError
+from medmint.home import user_path
 
 #: Addresses on which plain http is accepted: the machine itself.
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -75,7 +76,7 @@ class Settings:
         home = values.get("MEDMINT_HOME")
         zenodo = _address(values, "MEDMINT_ZENODO_URL", "https://zenodo.org")
         return cls(
-            home=Path(home).expanduser().absolute()
+            home=user_path("MEDMINT_HOME", home, "a folder").absolute()
             if home
             else platformdirs.user_data_path("medmint"),
             offline=_switch(values, "MEDMINT_OFFLINE"),

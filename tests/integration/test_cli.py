@@ -1,6 +1,7 @@
 """The command line: each command does its job and says so, for people and for programs."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -150,3 +151,60 @@ def test_output_that_is_no_terminal_is_text_alone(tmp_path):
     out, err = process.communicate()
     assert (process.returncode, err) == (0, "")
     assert out == f"3 samples in {Path('output') / MODEL_ID / 'run-001'} (seed 1)\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a shell that closes streams")
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ("list >&-", 0),
+        ("list --json >&- 2>&-", 0),
+        ("info nothing 2>&-", 2),
+        (f"preview {MODEL} -n 1 --output picture.png <&- >&- 2>&-", 0),
+        ("contribute . --token-stdin <&-", 2),
+        ("list > /dev/full", 1),
+        ("list > /dev/full 2> /dev/full", 1),
+    ],
+)
+def test_streams_that_are_closed_or_full(tmp_path, arguments, code):
+    if "/dev/full" in arguments and not Path("/dev/full").exists():
+        pytest.skip("this system has no device that is always full")
+    done = subprocess.run(
+        ["sh", "-c", f"exec '{sys.executable}' -m medmint.cli {arguments}"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.count("\n") <= 1
+    assert (tmp_path / "picture.png").exists() == ("picture.png" in arguments)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps a folder that is in use")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *("demo", f"preview {MODEL} -n 1", "template minimal x", "contribute . --dry-run"),
+        *("contribute x --status", f"generate {MODEL} --num-samples 1"),
+    ],
+)
+def test_a_working_directory_that_is_gone(tmp_path, arguments):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    script = f"rmdir ../gone; exec '{sys.executable}' -m medmint.cli {arguments}"
+    done = subprocess.run(
+        ["sh", "-c", script], cwd=gone, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+    assert "no such file or directory" in done.stderr.lower()
+
+
+@pytest.mark.parametrize("arguments", [("preview", MODEL, "-n", 1), ("visualize", MODEL)])
+def test_a_backend_that_is_none_is_named(tmp_path, arguments):
+    process = shell(*arguments, cwd=tmp_path, env=os.environ | {"MPLBACKEND": "nonsense"})
+    out, err = process.communicate()
+    assert (process.returncode, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("medmint: MPLBACKEND: got 'nonsense'")

@@ -321,10 +321,69 @@ def test_a_wrong_orcid_is_seen_before_anything_is_run(generators, zenodo, folder
     assert zenodo.log == []
 
 
-@pytest.mark.parametrize("creators", [[{"nam": "x"}], [7], [{"name": "x", "age": "7"}]])
+@pytest.mark.parametrize(
+    "creators",
+    [
+        *([{"nam": "x"}], [7], [{"name": "x", "age": "7"}], [{"name": 7}]),
+        *("Doe, Jane", {"name": "Doe, Jane"}, 7, [{"name": "x", "orcid": 7}]),
+    ],
+)
 def test_creators_that_are_none_are_refused(generators, folder, creators):
     with pytest.raises(ArgumentError, match="creators"):
         send(generators, folder, creators=creators)
+
+
+@pytest.mark.parametrize(
+    ("argument", "given"),
+    [
+        *(("publish", given) for given in ("no", 0, None)),
+        *(("dry_run", given) for given in ("no", 1)),
+        *(("new_version_of", given) for given in ("12", 0, -1, True, 1.5)),
+        *(("assignees", given) for given in ("jane", 5, [5])),
+        *(("allow", given) for given in (".env", 5, [5])),
+        *(("dependencies", given) for given in ("numpy", 5)),
+        *(("fields", given) for given in (5, ["selection.license"])),
+        *(("output_path", given) for given in (5, "", "a\0b", "~nobody-at-all/x")),
+        *(("metadata_file_path", given) for given in (5, "", "~nobody-at-all/x")),
+        *(("zenodo_access_token", given) for given in (5, b"x")),
+        ("creator_name", 5),
+        ("creator_affiliation", None),
+        ("model_description", 5),
+    ],
+)
+def test_wrong_arguments_are_named_before_anything_is_sent(
+    generators, zenodo, folder, tmp_path, argument, given
+):
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(ArgumentError, match=f"{argument}: got "):
+        send(generators, folder, **{argument: given})
+    assert zenodo.log == []
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("repository", ["models", "a/b/c", "https://github.com/a/b", "a b/c"])
+def test_a_repository_that_is_none_is_seen_before_anything_is_published(
+    services, zenodo, folder, repository
+):
+    wrong = replace(services, github_repository=repository)
+    with (
+        Generators(settings=wrong) as facade,
+        pytest.raises(ArgumentError, match=r"MEDMINT_GITHUB_REPOSITORY: got .* owner/name"),
+    ):
+        send(facade, folder)
+    assert zenodo.log == []
+
+
+@pytest.mark.parametrize("given", [0, "3", 1.5, 10**20, True])
+def test_as_many_samples_are_tested_as_memory_holds(generators, given):
+    with pytest.raises(ArgumentError, match="num_samples: got "):
+        generators.test_model(10001, num_samples=given)
+
+
+@pytest.mark.parametrize("place", [5, b"pkg", "", "a\0b", "~nobody-at-all", None, "nowhere"])
+def test_what_is_no_package_is_refused(generators, place):
+    with pytest.raises(ArgumentError, match="init_py_path: got "):
+        send(generators, place)
 
 
 @pytest.mark.family("R18")
@@ -440,6 +499,12 @@ class TestCommandLine:
         text = command("contribute", folder, "--abandon")[1]
         assert text == "forgotten; there was no draft\n"
 
+    @pytest.mark.parametrize("step", ["--status", "--abandon"])
+    def test_of_what_is_no_package_nothing_is_said(self, command, folder, tmp_path, step):
+        assert command("contribute", tmp_path / "nowhere", step) == (2, "")
+        assert command("contribute", folder)[0] == 0
+        assert command("contribute", folder / "__init__.py", "--status")[1].startswith("pack: ")
+
     def test_tokens_come_by_standard_input(self, command, zenodo, folder, monkeypatch):
         lines = iter([f"{TOKEN}\n", "\n"])
         monkeypatch.setattr("sys.stdin.readline", lambda: next(lines), raising=False)
@@ -474,6 +539,7 @@ class TestCommandLine:
         [
             ({"package_link": "/home/jane/model"}, "on one machine alone"),
             ({"package_link": "https://zenodo.org/records/7"}, "is a page, not the file"),
+            ({"package_link": "https://zenodo.org/records/RECORD_NUMBER/x.zip"}, "replaced by"),
             ({"sha256": None}, "sha256"),
             ({"size_bytes": "7"}, "size_bytes"),
             ({"sha256": "0" * 64}, "sha256"),

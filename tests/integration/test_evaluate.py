@@ -1,14 +1,19 @@
 """Models are judged from end to end: real worker, real files, command line."""
 
+import hashlib
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from medmint import Generators
 from medmint.cli.main import main
 from medmint.errors import MetricError
+from medmint.metrics.inception import InceptionV3
 from medmint.model_evaluator.sensitivity import Variations
 from tests.fakes.textures import textures
 from tests.packages.builders import catalogue_of, write_package
@@ -38,6 +43,7 @@ def package_of(folder, images, number):
     )
 
 
+@pytest.mark.slow
 def test_a_model_is_judged_and_the_report_says_on_what(folder, tmp_path):
     with Generators() as generators:
         report = generators.evaluate(10002, folder, extractor="descriptors", seed=3)
@@ -97,12 +103,26 @@ def test_suitability_says_what_fits_and_what_does_not(folder):
     assert "resize" in next(check.advice for check in other.checks if check.step == "size")
 
 
+def test_suitability_of_grey_images_is_measured_in_grey_and_odd_ones_are_named():
+    with Generators() as generators:
+        samples = generators.generate(10002, num_samples=12, seed=7, save_images=False)
+        grey = [image.mean(axis=-1).astype(np.uint8) for image, _ in samples]
+        found = generators.suitability(10002, grey, seed=1)
+        black = generators.suitability(10002, np.zeros((6, 128, 128), dtype=np.uint8), seed=1)
+    outcomes = {check.step: check.outcome for check in found.checks}
+    assert (outcomes["channels"], outcomes["features"]) == ("look", "fits")
+    assert "6 of 6 images have one value only" in str(black)
+    (intensity,) = (check.advice for check in black.checks if check.step == "intensity")
+    assert float(intensity.split()[-3]) < 256
+
+
 def test_suitability_of_volumes_for_a_model_of_images_is_refused():
     volumes = np.zeros((3, 16, 16, 10), dtype=np.uint8)
     with Generators() as generators, pytest.raises(MetricError, match="kind that 10001"):
         generators.suitability(10001, volumes, seed=1)
 
 
+@pytest.mark.slow
 def test_sensitivity_of_a_model(folder):
     variations = Variations(extractors=["descriptors"], sides=[64], sizes=[7, 14], seeds=[0])
     with Generators() as generators:
@@ -121,16 +141,33 @@ def test_the_command_prints_saves_and_fills_a_record(folder, tmp_path, capsys):
     assert "kid[descriptors]" in printed.out
     assert f"saved {tmp_path / 'out' / 'report.html'}" in printed.out
     performance = json.loads(record.read_text())["selection"]["performance"]
-    assert main([*arguments, "--json"]) == 0
-    content = json.loads(capsys.readouterr().out)
+    content = json.loads((tmp_path / "out" / "report.json").read_text())
     assert performance["kid[descriptors]"] == content["rows"][0]["value"]
     assert Generators().is_model_metadata_valid(MODEL_ID, json.loads(record.read_text()))
 
 
 def test_synthetic_folders_are_judged_without_a_model(folder, capsys):
     arguments = ["evaluate", "--real", str(folder), "--synthetic", str(folder), "--seed", "1"]
-    assert main([*arguments, "--metrics", "kid", "--extractor", "descriptors"]) == 0
+    arguments += ["--metrics", "kid", "--extractor", "descriptors"]
+    assert main(arguments) == 0
     assert "real and synthetic are the same" in capsys.readouterr().out
+    assert main([*arguments, "--json", "--output", str(folder / "00.png" / "out")]) == 2
+    assert json.loads(capsys.readouterr().out)["rows"][0]["metric"] == "kid[descriptors]"
+
+
+@pytest.mark.slow
+def test_weights_are_named_on_the_command_line(tmp_path, capsys):
+    torch.manual_seed(0)
+    file = tmp_path / "InceptionV3.safetensors"
+    save_file(InceptionV3(fid=False).state_dict(), file)
+    np.save(tmp_path / "real.npy", np.zeros((4, 32, 32), dtype=np.uint8))
+    real = str(tmp_path / "real.npy")
+    arguments = ["evaluate", "--real", real, "--synthetic", real, "--metrics", "kid", "--json"]
+    assert main([*arguments, "--extractor", "radimagenet", "--weights", str(file)]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["rows"][0]["metric"] == "kid[radimagenet]"
+    (extractor,) = report["provenance"]["extractors"]
+    assert extractor["weights_sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 @pytest.mark.parametrize(
@@ -140,13 +177,29 @@ def test_synthetic_folders_are_judged_without_a_model(folder, capsys):
         (["evaluate", "10002", "--real", "nowhere"], "not there"),
         (["evaluate", "10002", "--real", ".", "--metrics", "magic"], "magic"),
         (["evaluate", "10002"], "--real"),
+        (["evaluate", "10002", "--real", ".", "--weights", "weights.pth"], "--extractor"),
+        (
+            ["evaluate", "10002", "--real", ".", "--extractor", "descriptors", "--weights", "x"],
+            "inception or radimagenet",
+        ),
+        (
+            ["evaluate", "10002", "--real", ".", "--extractor", "inception", "--weights", "no.pth"],
+            "no.pth",
+        ),
+        (
+            ["evaluate", "1", "--real", ".", "--extractor", "inception", "--weights", "wrong.pth"],
+            hashlib.sha256(b"wrong").hexdigest(),
+        ),
         (["suitability", "10002", "nowhere"], "not there"),
+        (["evaluate", "10002", "--real", "nowhere", "--record", "none.json"], "none.json"),
+        (["evaluate", "10001", "10002", "--real", "nowhere", "--record", "x"], "one model"),
     ],
 )
 def test_what_is_wrong_is_one_line_and_exit_code_two(
     arguments, words, capsys, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
+    Path("wrong.pth").write_bytes(b"wrong")
     try:
         code = main(arguments)
     except SystemExit as end:

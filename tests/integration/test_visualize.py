@@ -525,11 +525,21 @@ def test_classes_have_a_column_each(generators, package):
         ({"kind": "conditions"}, ArgumentError, "10001_PHANTOM_CT_HEAD_SLICE has no classes"),
         ({"n": 0}, ArgumentError, "n: got 0"),
         ({"n": True}, ArgumentError, "n: got True"),
+        *(({"n": n}, ArgumentError, "n: got .* to 4096") for n in (4097, 10**9, 10**30)),
         ({"n": 1, "kind": "interpolation"}, ArgumentError, "n: got 1"),
         ({"n": 1, "path": "still.gif"}, ArgumentError, "path: got 'still.gif'"),
         ({"n": 1, "path": "picture"}, WriterError, "no ending"),
         ({"n": 1, "path": "none/picture.png"}, WriterError, "picture.png"),
         ({"n": 1, "path": "picture.xyz"}, WriterError, "xyz"),
+        # So many take their time: the name of the file is looked at before.
+        ({"n": 4096, "path": "picture.xyz"}, WriterError, "xyz"),
+        ({"n": 4096, "path": "still.gif"}, ArgumentError, "path: got 'still.gif'"),
+        *(({"path": path}, ArgumentError, "path: got ") for path in (5, b"x.png", "", "a\0.png")),
+        ({"path": "~nobody-at-all/x.png"}, ArgumentError, "path: got "),
+        ({"kind": np.array(["grid", "film"])}, ArgumentError, "kind: got "),
+        ({"num_samples": 3}, ArgumentError, "num_samples: got 3"),
+        ({"output_path": "run"}, ArgumentError, "output_path: got 'run'"),
+        ({"save_images": True}, ArgumentError, "save_images: got True"),
     ],
 )
 def test_impossible_pictures(generators, arguments, error, words, tmp_path, monkeypatch):
@@ -537,6 +547,36 @@ def test_impossible_pictures(generators, arguments, error, words, tmp_path, monk
     with pytest.raises(error, match=words):
         generators.preview(10001, **arguments)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_masks_of_another_size_are_refused(generators, tmp_path):
+    result = '{"image": images, "mask": np.ones((len(images), 1, 2, 2), np.uint8)}'
+    package = write_package(tmp_path, result=result)
+    for kind in ("grid", "interpolation"):
+        with pytest.raises(ContractError, match="masks as large as the images"):
+            generators.preview(None, 2, kind, seed=1, package=package)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
+@pytest.mark.parametrize("name", ["old.png", "new.png", "old.gif", "new.gif"])
+def test_a_full_disk_leaves_what_was_there(tmp_path, name):
+    before = {}
+    for old in ("old.png", "old.gif"):
+        (tmp_path / old).write_bytes(b"old")
+        before[old] = b"old"
+    kind = "grid" if name.endswith("png") else "interpolation"
+    code = (
+        "import resource; from medmint.cli.main import main\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (9000, resource.RLIM_INFINITY))\n"
+        f"raise SystemExit(main(['preview', '10001', '-n', '2', '--output', {name!r},"
+        f" '--kind', {kind!r}]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert f"Could not write {name}: File too large" in done.stderr
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_the_command_draws_each_kind(tmp_path, monkeypatch, capsys):
@@ -577,7 +617,13 @@ def test_a_larger_distance_moves_pictures_further(generators):
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"samples": 1}, {"distance": 0}, {"distance": float("inf")}, {"distance": "3"}]
+    "arguments",
+    [
+        *({"samples": given} for given in (1, 10**9)),
+        *({"distance": given} for given in (0, float("inf"), "3", True, 1e308, float("nan"))),
+        {"latents": np.zeros(32)},
+        {"num_samples": 3},
+    ],
 )
 def test_impossible_measures(generators, arguments):
     with pytest.raises(ArgumentError, match=next(iter(arguments))):

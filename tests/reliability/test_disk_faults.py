@@ -1,6 +1,5 @@
 """R6: a disk that is full or closed is reported before the first byte, or leaves nothing behind."""
 
-import contextlib
 import hashlib
 import os
 import random
@@ -23,8 +22,6 @@ from tests.fakes.archives import Member, package
 from tests.fakes.virtual_time import VirtualTime
 from tests.fakes.zenodo import Zenodo
 
-resource = pytest.importorskip("resource", reason="limits of files are of POSIX")
-
 WEIGHTS = Member("package/weights.bin", random.Random(2).randbytes(300_000))
 BODY = package(WEIGHTS)
 KNOWN = Expected(hashlib.sha256(BODY).hexdigest(), None, len(BODY))
@@ -44,17 +41,6 @@ except WriterError as error:
 """
 
 
-@contextlib.contextmanager
-def files_of_at_most(size):
-    """Let the operating system refuse to write files beyond a size."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 @pytest.fixture
 def place(tmp_path):
     """Return a function that brings the archive into a folder."""
@@ -72,7 +58,7 @@ def place(tmp_path):
 
 @pytest.mark.family("R6")
 @pytest.mark.parametrize("size", WRITE_POINTS)
-def test_a_download_that_cannot_be_written_leaves_nothing(size, place, tmp_path):
+def test_a_download_that_cannot_be_written_leaves_nothing(size, place, tmp_path, files_of_at_most):
     target = tmp_path / "downloads" / "model.zip"
     with files_of_at_most(size), pytest.raises(WriterError, match="Make room"):
         place(target)
@@ -82,7 +68,7 @@ def test_a_download_that_cannot_be_written_leaves_nothing(size, place, tmp_path)
 
 @pytest.mark.family("R6")
 @pytest.mark.parametrize("size", WRITE_POINTS)
-def test_an_archive_that_cannot_be_written_leaves_nothing(size, tmp_path):
+def test_an_archive_that_cannot_be_written_leaves_nothing(size, tmp_path, files_of_at_most):
     archive = tmp_path / "model.zip"
     archive.write_bytes(BODY)
     with files_of_at_most(size), pytest.raises(WriterError, match="Make room"):

@@ -386,7 +386,7 @@ def test_two_processes_make_the_same_environment(settings, wheels):
 
 def test_without_working_locks_all_succeed(settings, wheels, quick, monkeypatch):
     """A network file system may give a lock to everybody: the rename alone decides."""
-    monkeypatch.setattr("filelock.FileLock.acquire", lambda *_: None)
+    monkeypatch.setattr("filelock.FileLock.acquire", lambda *_, **__: None)
     build = lambda _: build_environment(ONE, settings=settings, model_id=MODEL, installer=quick)  # noqa: E731
     with ThreadPoolExecutor(2) as pool:
         made = list(pool.map(build, range(2)))

@@ -389,22 +389,10 @@ def test_a_token_in_an_address_is_refused(form, canary, zenodo, store, caplog):
 
 # R6: disks that are full or closed
 
-resource = pytest.importorskip("resource", reason="limits of files are of POSIX")
-
-
-@contextlib.contextmanager
-def files_of_at_most(size):
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
 
 @pytest.mark.family("R6")
 @pytest.mark.parametrize("size", [0, 10, 100, 4096, 1_000_000, 2_999_999, 3_000_000])
-def test_an_install_that_cannot_be_written_leaves_nothing(size, store, record):
+def test_an_install_that_cannot_be_written_leaves_nothing(size, store, record, files_of_at_most):
     with files_of_at_most(size), pytest.raises(WriterError, match="Make room"):
         store.install(record)
     assert leftovers_of(home_of(store)) == []
@@ -414,7 +402,7 @@ def test_an_install_that_cannot_be_written_leaves_nothing(size, store, record):
 @pytest.mark.family("R6")
 @pytest.mark.parametrize("size", [0, 10, 100])
 def test_a_receipt_that_cannot_be_written_leaves_a_package_for_the_next_call(
-    size, store, record, tmp_path
+    size, store, record, tmp_path, files_of_at_most
 ):
     # The package is here already: only the receipt has to be written.
     (tmp_path / "model.zip").write_bytes(ZIP)

@@ -146,3 +146,14 @@ def test_ten_thousand_samples_have_as_many_identities():
         uids |= {sample_uid(sample, role) for role in ("study", "series", "image")}
     assert len(uids) == 30_000
     assert all(uid.startswith("2.25.") and len(uid) <= 64 for uid in uids)
+
+
+@pytest.mark.parametrize("output_format", FORMATS)
+@pytest.mark.parametrize("shape", [(1, 70_000), (70_000, 1)])
+def test_sides_that_are_longer_than_formats_can_count(output_format, shape):
+    image = np.zeros(shape, np.uint8)
+    if output_format in {"dicom", "nifti"}:
+        with pytest.raises(ArgumentError, match="has a side of more than"):
+            assert_kept(output_format, "u8", image)
+    else:
+        assert_kept(output_format, "u8", image)

@@ -102,6 +102,8 @@ def test_values_that_are_not_finite_are_refused(contract, value):
         (grey(dtype="int16", value_range=[-10, 10]), np.full((2, 1, 4, 4), 11, np.int16)),
         (grey(dtype="int16", value_range=[-10, 10]), np.full((2, 1, 4, 4), -11, np.int16)),
         (record("generate", output={}), np.zeros((2, 16), np.uint8)),
+        (record(), np.zeros((2, 1, 0, 4), np.uint8)),
+        (record("generate", output={}), np.zeros((2, 0, 0), np.uint8)),
     ],
 )
 def test_another_type_shape_or_range_than_agreed_is_refused(model, array):

@@ -25,7 +25,7 @@ from medmint.metrics.training_plan import (
 from tests.fakes.textures import disc_images, textures
 
 QUICK = TrainingPlan(
-    steps=30, batch_size=8, every=15, side=16, width=8, fractions=(0.25, 1.0), arms=ARMS
+    steps=8, batch_size=8, every=4, side=16, width=8, fractions=(0.25, 1.0), arms=ARMS
 )
 
 
@@ -115,7 +115,7 @@ def test_synthetic_images_that_teach_the_task_help_where_real_ones_mislead():
     images, masks = disc_images(12, side=16, seed=1)
     misleading = Examples(images=images, targets=np.roll(255 - masks, 1, axis=0))
     plan = TrainingPlan(
-        steps=80, batch_size=8, every=20, side=16, width=8, fractions=(1.0,), arms=(REAL, SYNTHETIC)
+        steps=40, batch_size=8, every=20, side=16, width=8, fractions=(1.0,), arms=(REAL, SYNTHETIC)
     )
     result = usefulness(misleading, discs(60, 2), discs(10, 3), discs(20, 4), plan=plan)
     (difference,) = result.differences

@@ -9,11 +9,10 @@ import pytest
 from medmint.errors import ArgumentError
 from medmint.generation_request import (
     GenerationRequest,
-    conditions_of,
     read_condition,
     read_latents,
 )
-from medmint.samples import LARGEST_SEED, draw_conditions
+from medmint.samples import LARGEST_SEED
 from tests.packages.records import record
 
 CLASSES = ["benign", "malignant", "normal"]
@@ -26,9 +25,9 @@ CLASSES = ["benign", "malignant", "normal"]
         *(("batch_size", given) for given in (0, -1, 2.5, "3", False)),
         *(("seed", given) for given in (-1, 1.5, "7", True, LARGEST_SEED + 1)),
         *(("device", given) for given in ("gpu", "cuda:", "cuda:x", "cpu:0", "", 0, None)),
-        *(("output_format", given) for given in ("jpg", "PNG", "", None, 1)),
+        *(("output_format", given) for given in ("jpg", "PNG", "", None, 1, np.array(["png"]))),
         *(("isolation", given) for given in ("process", "", None, True)),
-        *(("output_path", given) for given in ("", 5, True, b"out", "a\0b")),
+        *(("output_path", given) for given in ("", 5, True, b"out", "a\0b", "~nobody-at-all/x")),
     ],
 )
 def test_wrong_arguments_are_named(argument, given):
@@ -147,13 +146,3 @@ def test_a_model_without_classes_takes_no_condition():
     assert read_condition(None, record(), 3) is None
     with pytest.raises(ArgumentError, match="has no conditions"):
         read_condition(0, record(), 3)
-
-
-def test_wanted_classes_are_cut_and_others_are_drawn():
-    model = record(conditions=CLASSES)
-    wanted = np.array([0, 1, 2, 0])
-    assert conditions_of(wanted, model, 7, 1, 3).tolist() == [1, 2]
-    np.testing.assert_array_equal(
-        conditions_of(None, model, 7, 1, 3), draw_conditions(7, 1, 3, len(CLASSES))
-    )
-    assert conditions_of(None, record(), 7, 1, 3) is None

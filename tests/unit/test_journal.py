@@ -24,7 +24,6 @@ def test_it_stands_beside_the_package_and_the_sandbox_has_its_own(tmp_path):
 
 def test_nothing_is_there_before_something_is_noted(journal):
     assert (journal.steps, journal.facts("create"), journal.done("create")) == ({}, {}, False)
-    journal.forget("create")
     journal.clear()
     assert not journal.path.exists()
 
@@ -45,13 +44,11 @@ def test_a_step_is_done_with_its_facts(journal):
     assert not journal.done("describe", other=None)
 
 
-def test_steps_can_be_struck(journal):
+def test_a_cleared_journal_begins_anew(journal):
     journal.record("create")
-    journal.record("upload")
-    journal.forget("upload", "never done")
-    assert list(journal.steps) == ["create"]
     journal.clear()
     assert not journal.path.exists()
+    assert journal.steps == {}
 
 
 def test_noting_the_same_again_writes_nothing(journal):

@@ -15,7 +15,8 @@ from medmint.errors import ArgumentError, ContractError, MedmintError, OutputErr
 from medmint.model_contributor import Given, copy_template, template_names
 from medmint.model_contributor.announcement import announcement, record_in
 from medmint.model_contributor.identity import check_model_id, free_number, proposed_id
-from medmint.model_contributor.metadata import build_record, licence_of, read_metadata
+from medmint.model_contributor.licences import licence_of
+from medmint.model_contributor.metadata import build_record, read_metadata
 from medmint.model_contributor.package_code import PackageCode
 from medmint.model_contributor.questions import QUESTIONS, answer, open_questions
 from medmint.model_contributor.stated import unstated
@@ -72,6 +73,17 @@ class TestCode:
     )
     def test_the_contract_is_that_of_the_function(self, tmp_path, code, contract):
         assert PackageCode(package(tmp_path, code)).contract() == contract
+
+    @pytest.mark.parametrize(
+        "code",
+        ["x = " + "-" * 100_000 + "1", "(" * 3000 + ")" * 3000, "x = " + "1" * 10_000, "a\0b"],
+    )
+    def test_what_no_parser_takes_is_refused(self, tmp_path, code):
+        folder = package(tmp_path / "odd", "def load(weights, device): ...", network=code)
+        with pytest.raises(
+            ContractError, match=r"Python that can be parsed, found .*network\.py|deep"
+        ):
+            PackageCode(folder)
 
     def test_a_package_without_either_is_refused(self, tmp_path):
         with pytest.raises(ContractError, match="found helper"):
@@ -171,11 +183,23 @@ class TestRecord:
             "organ": ["colon"],
         }
 
-    @pytest.mark.parametrize("path", ["selection", "colour.red", "description.title.x"])
+    @pytest.mark.parametrize(
+        "path", ["selection", "colour.red", "description.title.x", "selection..x", "selection.", 5]
+    )
     def test_fields_have_a_place(self, tmp_path, path):
         folder = plain_package(tmp_path / "plain")
         with pytest.raises(ArgumentError, match="dotted path"):
             build_record("00031_PLAIN_MODEL", PackageCode(folder), Given(fields={path: 1}))
+
+    @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+    def test_requirements_are_read_as_editors_save_them(self, tmp_path, mark):
+        folder = plain_package(tmp_path / "plain")
+        (folder / "requirements.txt").write_bytes(mark + b"numpy # for arrays\r\n\r\n# more\r\n")
+        record = build_record("00031_PLAIN_MODEL", PackageCode(folder), Given())
+        assert record["execution"]["dependencies"] == ["numpy"]
+        (folder / "requirements.txt").write_bytes("numpy".encode("utf-16"))
+        with pytest.raises(ContractError, match=r"requirements\.txt in UTF-8"):
+            build_record("00031_PLAIN_MODEL", PackageCode(folder), Given())
 
     def test_a_file_of_another_model_is_refused(self):
         with pytest.raises(ArgumentError, match="90001_MINIMAL_SAMPLER, as"):
@@ -293,6 +317,26 @@ class TestTemplates:
         with pytest.raises(ArgumentError, match="model_id"):
             copy_template("minimal", tmp_path / "new", taken=[], model_id="x")
         assert not (tmp_path / "new").exists()
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
+    def test_on_a_full_disk_nothing_is_left(self, tmp_path):
+        code = (
+            "import resource; from medmint.cli.main import main\n"
+            "resource.setrlimit(resource.RLIMIT_FSIZE, (9000, resource.RLIM_INFINITY))\n"
+            "raise SystemExit(main(['template', 'minimal', 'new']))"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith("medmint: Could not write new: [Errno 27] File too large")
+        assert list(tmp_path.iterdir()) == []
+
+    def test_an_empty_folder_is_filled(self, tmp_path, monkeypatch):
+        (tmp_path / "my polyps").mkdir()
+        monkeypatch.chdir(tmp_path / "my polyps")
+        assert copy_template("minimal", Path(), taken=[]) == "00001_MY_POLYPS"
+        assert Path("metadata.json").is_file()
 
     def test_a_copy_generates_at_once(self, tmp_path):
         copy_template("minimal", tmp_path / "mine", taken=[])

@@ -1,6 +1,7 @@
 """Images of every kind are read, checked and compared; what is wrong is said, never averaged in."""
 
 import json
+from importlib.metadata import version
 from pathlib import Path
 
 import nibabel
@@ -191,6 +192,12 @@ def test_a_folder_without_images_or_with_one_is_refused(tmp_path):
         read_image_set(7)
 
 
+def test_a_file_that_is_no_set_of_images_is_not_said_to_be_missing(tmp_path):
+    np.savez(tmp_path / "volumes.npz", images=REAL)
+    with pytest.raises(MetricError, match=r"volumes\.npz, a file of another kind.*\.npy"):
+        read_image_set(tmp_path / "volumes.npz")
+
+
 @pytest.mark.parametrize("odd", [textures(1, side=32)[0], textures(1, colour=True)[0]])
 def test_mixed_sizes_and_channels_are_refused_by_name(tmp_path, odd):
     save(tmp_path, [*REAL[:3], odd])
@@ -265,6 +272,69 @@ def test_a_broken_extractor_leaves_the_other_one_standing():
     assert report.row("kid[descriptors]").n == 10
 
 
+def test_a_distance_of_zero_stands_without_its_ratio():
+    black = np.zeros((12, 48, 48), dtype=np.uint8)
+    report = evaluate_images(black, black, request(metrics=["frechet_distance"]))
+    assert report.failures == {}
+    assert report.row("frechet_distance[descriptors]").value == 0
+    assert "relative_frechet[descriptors]" not in report.numbers
+    assert any("relative_frechet[descriptors] is undefined" in one for one in report.warnings)
+
+
+def test_a_value_that_never_varies_has_no_interval():
+    far = np.full((20, 48, 48), 255, dtype=np.uint8)
+    far[:, ::2] = np.arange(20, dtype=np.uint8)[:, None, None]
+    row = evaluate_images(REAL[:20], far, request(metrics=["precision_recall"])).row(
+        "recall[descriptors]"
+    )
+    assert (row.value, row.at_half, row.interval) == (0, 0, None)
+
+
+def test_subsets_that_are_the_whole_set_have_no_deviation():
+    report = evaluate_images(REAL, OTHER, request(metrics=["kid"]))
+    subsets = report.details["kid[descriptors]"]["subsets"]
+    assert subsets["mean"] == report.row("kid[descriptors]").value
+    assert subsets["deviation"] is None
+    assert any("every subset would be the whole set" in one for one in report.warnings)
+
+
+def test_grey_beside_colour_is_said_to_measure_colour():
+    colour = np.random.default_rng(0).permuted(np.stack([OTHER] * 3, axis=-1), axis=-1)
+    report = evaluate_images(REAL, colour, request(metrics=["kid"]))
+    assert any("colour that real images have not" in one for one in report.warnings)
+
+
+def test_pairs_are_counted_as_they_were_taken():
+    report = evaluate_images(REAL[:3], OTHER[:3], request(metrics=["diversity"]))
+    assert report.row("ms_ssim_of_pairs").note.startswith("3 pairs;")
+
+
+def test_what_is_not_counted_in_images_is_not_called_patients(tmp_path):
+    folder = save(tmp_path / "images", REAL[:12])
+    lines = [f"image_{number:03d}.png,{number // 2}" for number in range(12)]
+    (tmp_path / "labels.csv").write_text("\n".join(["file,similarity_group", *lines]))
+    report = evaluate_images(folder, OTHER, request(metrics=["kid"], train=folder))
+    facts = report.provenance["real"]
+    assert (facts["groups"], facts["unit"]) == (6, "similar group")
+    assert report.provenance["torch"] == version("torch")
+    assert "6 similar groups are in both real and train" in report.warnings
+
+
+def test_classes_that_are_missing_are_seen_by_their_own_recall(tmp_path):
+    images = np.concatenate([REAL[:20], 255 - REAL[20:] // 3, REAL[:2]])
+    folder = save(tmp_path / "images", images)
+    labels = ["usual"] * 20 + ["bright"] * 20 + ["rare"] * 2
+    lines = [f"image_{number:03d}.png,{label}" for number, label in enumerate(labels)]
+    (tmp_path / "labels.csv").write_text("\n".join(["file,label", *lines]))
+    found = evaluate_images(folder, OTHER, request(metrics=["precision_recall"]))
+    kept = {row.note: row for row in found.rows if row.metric.startswith("recall[descriptors, ")}
+    usual, bright = (found.row(f"recall[descriptors, {one}]") for one in ("usual", "bright"))
+    assert set(kept.values()) == {usual, bright}
+    assert usual.value > 0.7
+    assert bright.value < 0.1
+    assert any("images of rare are too few" in one for one in found.warnings)
+
+
 def test_the_same_folder_twice_is_said(tmp_path):
     folder = save(tmp_path, REAL[:12])
     report = evaluate_images(folder, folder, request(metrics=["frechet_distance"]))
@@ -313,6 +383,13 @@ def test_equal_numbers_are_compared_and_what_was_left_out_is_said():
     assert any("15 of 40 images were drawn" in warning for warning in report.warnings)
 
 
+def test_some_of_the_images_that_are_there_are_taken_where_asked():
+    report = evaluate_images(REAL, OTHER, request(metrics=["kid"], n=11))
+    assert report.row("kid[descriptors]").n == report.provenance["synthetic"]["n"] == 11
+    with pytest.raises(ArgumentError, match="at most 40"):
+        evaluate_images(REAL, OTHER, request(metrics=["kid"], n=41))
+
+
 def test_other_sizes_channels_and_ranges_are_brought_together_and_said():
     large = np.repeat(np.repeat(REAL, 2, axis=1), 2, axis=2)
     colour = np.repeat(OTHER[..., None], 3, axis=-1)
@@ -334,7 +411,7 @@ def test_patients_are_the_unit_of_intervals_where_the_data_name_them(tmp_path):
     report = evaluate_images(folder, OTHER, request(metrics=["kid"]))
     interval = report.row("kid[descriptors]").interval
     assert (interval.unit, interval.units) == ("patient", 10)
-    assert report.provenance["real"]["patients_from"] == "file names"
+    assert report.provenance["real"]["groups_from"] == "file names"
 
 
 @pytest.mark.slow
@@ -356,6 +433,7 @@ def test_real_images_pass_and_poor_samplers_are_flagged():
     assert "too little variety" in found
 
 
+@pytest.mark.slow
 def test_a_sampler_of_training_images_is_flagged_in_the_report():
     copies = REAL[:20, :, ::-1]
     report = evaluate_images(
@@ -485,6 +563,21 @@ def test_sensitivity_has_every_combination_once():
         fid_sensitivity(REAL, OTHER, Variations(sizes=[50]))
     with pytest.raises(ArgumentError, match="seeds"):
         fid_sensitivity(REAL, OTHER, Variations(seeds=[]))
+
+
+def test_seeds_that_all_draw_the_whole_set_have_no_deviation(tmp_path):
+    variations = Variations(
+        extractors=["descriptors"],
+        normalisations=["none"],
+        sides=[24],
+        sizes=[10, 20],
+        seeds=[0, 1],
+    )
+    found = fid_sensitivity(REAL[:20], OTHER[:20], variations)
+    part, whole = found.rows()
+    assert part["deviation"] > 0
+    assert whole["deviation"] is None
+    assert "None" not in found.save_html(tmp_path / "page.html").read_text()
 
 
 def test_usefulness_needs_masks_and_says_so(tmp_path):

@@ -10,11 +10,17 @@ from hypothesis.extra import numpy as arrays_of
 
 from medmint.errors import ArgumentError, GenerationError
 from medmint.model_visualizer.display import Display
-from medmint.model_visualizer.explorer import class_names, latent_size, settings_of
+from medmint.model_visualizer.explorer import (
+    class_names,
+    drawn_classes,
+    latent_size,
+    settings_of,
+)
 from medmint.model_visualizer.inputs import input_option
 from medmint.model_visualizer.painting import Painter
 from medmint.model_visualizer.stills import interpolate
 from medmint.model_visualizer.view import View, groups_of
+from medmint.samples import draw_conditions
 from tests.fakes.published import RECORDS
 from tests.packages.records import record
 
@@ -68,6 +74,12 @@ def test_the_first_picture_is_the_draw_itself(size, seed):
     assert moved.is_moved
     assert moved.reset().latent.tobytes() == view.draw.tobytes()
     assert not moved.reset().is_moved
+
+
+def test_the_first_classes_are_those_that_generate_draws():
+    drawn = drawn_classes(record(conditions=["benign", "malignant"]), 7, 5)
+    np.testing.assert_array_equal(drawn, draw_conditions(7, 0, 5, 2))
+    assert drawn_classes(record(), 7, 5) is None
 
 
 # Interpolation
@@ -197,6 +209,13 @@ def test_eight_bits_are_shown_as_they_are():
     image = np.random.default_rng(0).integers(0, 256, (4, 5, 3), dtype=np.uint8)
     np.testing.assert_array_equal(display().image(image), image)
     np.testing.assert_array_equal(display().image(image[..., 0])[..., 2], image[..., 0])
+
+
+def test_of_two_channels_the_first_is_shown():
+    image = np.random.default_rng(0).integers(0, 256, (4, 5, 2), dtype=np.uint8)
+    spec = {"dtype": "uint8", "channels": 2}
+    shown = display(output={"image": spec}).image(image)
+    np.testing.assert_array_equal(shown, np.repeat(image[..., :1], 3, axis=2))
 
 
 def test_the_window_of_the_record_is_used():

@@ -91,6 +91,20 @@ def test_the_page_loads_nothing_and_runs_nothing(tmp_path):
     assert "7 patients" in text
 
 
+@pytest.mark.parametrize(
+    ("metrics", "claim"),
+    [
+        (["kid[x]"], "Missing variety: not looked for. Copies: not looked for."),
+        (["recall[x]", "kid[x]"], "Missing variety: none found. Copies: not looked for."),
+        (["copied_share[pixels]"], "Missing variety: not looked for. Copies: none found."),
+    ],
+)
+def test_the_page_claims_no_more_than_was_looked_for(tmp_path, metrics, claim):
+    rows = tuple(Row(metric=name, value=0.5, n=4, better="neither") for name in metrics)
+    page = Report(subject="x", rows=rows).save_html(tmp_path / "report.html")
+    assert claim in page.read_text(encoding="utf-8")
+
+
 def test_a_folder_gets_both(tmp_path):
     REPORT.save(tmp_path / "new" / "folder")
     names = sorted(path.name for path in (tmp_path / "new" / "folder").iterdir())

@@ -1,6 +1,5 @@
 """An output folder that grows, goes on, refuses and clears up."""
 
-import contextlib
 import csv
 import hashlib
 import json
@@ -310,36 +309,18 @@ def test_what_the_format_cannot_hold_leaves_no_trace(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.fixture
-def largest_file():
-    """Let the system refuse to make files any larger, as a disk does that is full."""
-    resource = pytest.importorskip("resource", reason="Windows has no such limit")
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-
-    @contextlib.contextmanager
-    def limit(size):
-        # Only for a moment: where the output of the tests goes to a file, that is limited too.
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-        try:
-            yield
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-    return limit
-
-
 def noise(start):
     random = np.random.default_rng(start)
     return Batch(start, {"image": random.integers(0, 256, (2, 64, 64), dtype=np.uint8)})
 
 
-def test_an_image_that_does_not_fit_is_removed_and_the_run_goes_on_later(folder, largest_file):
+def test_an_image_that_does_not_fit_is_removed_and_the_run_goes_on_later(folder, files_of_at_most):
     output = RunFolder(folder, WRITERS["png"](RECORD))
     output.begin(HEADER | {"batch_size": 2}, 4, overwrite=False)
     output.write(noise(0))
     before = content(folder)
     with (
-        largest_file(2000),
+        files_of_at_most(2000),
         pytest.raises(WriterError, match="file too large") as caught,
     ):
         output.write(noise(2))
@@ -349,26 +330,26 @@ def test_an_image_that_does_not_fit_is_removed_and_the_run_goes_on_later(folder,
     assert output.begin(HEADER | {"batch_size": 2}, 4, overwrite=False) == 2
 
 
-def test_a_first_batch_that_does_not_fit_leaves_no_trace(tmp_path, largest_file):
+def test_a_first_batch_that_does_not_fit_leaves_no_trace(tmp_path, files_of_at_most):
     output = RunFolder(tmp_path / "a" / "run", WRITERS["png"](RECORD))
     output.begin(HEADER, 2, overwrite=False)
-    with largest_file(2000), pytest.raises(WriterError):
+    with files_of_at_most(2000), pytest.raises(WriterError):
         output.write(noise(0))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_manifest_that_cannot_grow_ends_in_a_whole_line(folder, largest_file):
+def test_a_manifest_that_cannot_grow_ends_in_a_whole_line(folder, files_of_at_most):
     output = RunFolder(folder, WRITERS["png"](RECORD))
     output.begin(HEADER, 8, overwrite=False)
     output.write(make_batch(0, 4))
     before = (folder / "manifest.jsonl").read_bytes()
-    with largest_file(len(before) + 100), pytest.raises(WriterError, match=r"manifest\.jsonl"):
+    with files_of_at_most(len(before) + 100), pytest.raises(WriterError, match=r"manifest\.jsonl"):
         output.write(make_batch(4, 8))
     assert (folder / "manifest.jsonl").read_bytes() == before
 
 
-def test_a_header_that_does_not_fit_leaves_no_trace(folder, tmp_path, largest_file):
-    with largest_file(10), pytest.raises(WriterError):
+def test_a_header_that_does_not_fit_leaves_no_trace(folder, tmp_path, files_of_at_most):
+    with files_of_at_most(10), pytest.raises(WriterError):
         RunFolder(folder, WRITERS["png"](RECORD)).begin(HEADER, 8, overwrite=False)
     assert list(tmp_path.iterdir()) == []
 

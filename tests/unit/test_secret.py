@@ -93,3 +93,12 @@ def test_the_environment_of_the_process_is_asked(monkeypatch):
     assert github_token(None) is None
     monkeypatch.setenv("GITHUB_TOKEN", "g")
     assert github_token(None).reveal() == "g"
+
+
+@pytest.mark.parametrize("value", [5, b"s3cret", ["s3cret"], True])
+def test_what_is_no_text_is_no_token(value):
+    with pytest.raises(
+        ArgumentError, match=r"zenodo_access_token: got .*, expected a text"
+    ) as caught:
+        zenodo_token(value)
+    assert "s3cret" not in str(caught.value)

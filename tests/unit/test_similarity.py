@@ -31,6 +31,13 @@ def test_ssim_as_scikit_image(shape):
     assert ssim(x, y, data_range=1) == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.parametrize("kind", [np.float16, np.float32])
+def test_short_floats_are_compared_in_double_precision(kind):
+    x, y = (image.astype(kind) for image in pair(32, 40))
+    expected = ms_ssim(x.astype(np.float64), y.astype(np.float64), data_range=1)
+    assert ms_ssim(x, y, data_range=1) == expected
+
+
 @pytest.mark.parametrize("axis", [0, -1])
 def test_channels_as_scikit_image(axis):
     pairs = [pair(32, 40) for _ in "rgb"]

@@ -315,7 +315,7 @@ def test_an_abandoned_draft_is_gone(deposits, parcel, journal, zenodo):
 
 def test_a_draft_whose_number_was_lost_is_abandoned_too(deposits, parcel, journal, zenodo):
     publish_package(deposits, parcel, journal=journal)
-    journal.forget("deposit")
+    journal.record("deposit")
     assert abandon(deposits, journal) == 542201
     assert zenodo.drafts == {}
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import inspect
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medmint import Generators
-from medmint.cli.flags import as_flags
+from medmint.cli.flags import as_flags, read_value
 from medmint.errors import ArgumentError
 from medmint.tables import format_facts, format_table
 
@@ -102,7 +101,7 @@ def run_generate(generators: Generators, options: argparse.Namespace) -> None:
         device=options.device,
         batch_size=options.batch_size,
         output_format=options.format,
-        condition=_value(options.condition),
+        condition=None if options.condition is None else read_value(options.condition),
         latents=options.latents,
         weights=options.weights,
         package=options.package,
@@ -208,17 +207,8 @@ def _named_values(
             raise ArgumentError(argument, pair, "NAME=VALUE")
         if name in inspect.signature(method).parameters:
             raise ArgumentError(argument, pair, f"another name: {name} is an argument of its own")
-        values[name] = _value(value)
+        values[name] = read_value(value)
     return values
-
-
-def _value(text: str | None) -> Any:
-    if text is None:
-        return None
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return text
 
 
 def _matched(candidate: ModelMatchCandidate) -> str:

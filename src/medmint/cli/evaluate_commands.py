@@ -10,11 +10,18 @@ from typing import Any
 from medmint import Generators
 from medmint.errors import ArgumentError
 
+#: Extractors whose weights the user names.
+_WEIGHTED = ("inception", "radimagenet")
+
 
 def run_evaluate(generators: Generators, options: argparse.Namespace) -> None:
     """Compare what models generate, or a folder of synthetic images, with real images."""
     if bool(options.models) == bool(options.synthetic):
         raise ArgumentError("MODEL", options.models or None, "models, or else --synthetic DIR")
+    if options.record and len(options.models) > 1:
+        raise ArgumentError("--record", options.record, "one model at a time")
+    if options.record and not Path(options.record).is_file():
+        raise ArgumentError("--record", options.record, "a metadata.json that is there")
     arguments = _arguments(options)
     result: Any
     if options.synthetic:
@@ -25,17 +32,14 @@ def run_evaluate(generators: Generators, options: argparse.Namespace) -> None:
         result = generators.evaluate(options.models[0], options.real, **arguments)
     else:
         result = generators.evaluate_models(options.models, options.real, **arguments)
-    page = result.save(Path(options.output)) if options.output else None
+    # Printed first: numbers that took long outlive a folder that cannot be written.
+    print(json.dumps(result.to_dict(), indent=1, allow_nan=False) if options.json else result)
     if options.record:
-        if len(options.models) > 1:
-            raise ArgumentError("--record", options.record, "one model at a time")
         result.write_record(Path(options.record))
-    if options.json:
-        print(json.dumps(result.to_dict(), indent=1, allow_nan=False))
-        return
-    print(result)
-    if page is not None:
-        print(f"\nsaved {page}")
+    if options.output:
+        page = result.save(Path(options.output))
+        if not options.json:
+            print(f"\nsaved {page}")
 
 
 def run_suitability(generators: Generators, options: argparse.Namespace) -> None:
@@ -44,7 +48,12 @@ def run_suitability(generators: Generators, options: argparse.Namespace) -> None
         options.model, options.images, domain=options.domain, n=options.n, seed=options.seed
     )
     if options.json:
-        facts = {"model_id": found.model_id, "verdict": found.verdict, "checks": found.rows()}
+        facts = {
+            "model_id": found.model_id,
+            "verdict": found.verdict,
+            "checks": found.rows(),
+            "warnings": found.warnings,
+        }
         print(json.dumps(facts, indent=1))
     else:
         print(found)
@@ -61,6 +70,7 @@ def add_evaluate_arguments(command: argparse.ArgumentParser) -> None:
     add("--groups", metavar="CSV", help="table of the patient of each file")
     add("--metrics", metavar="NAMES", help="separated by commas; default: all but usefulness")
     add("--extractor", metavar="NAMES", help="feature extractors, separated by commas")
+    add("--weights", metavar="FILE", help="weights of the extractor inception or radimagenet")
     add("-n", type=int, metavar="N", help="synthetic images (as many as real ones)")
     add("--seed", type=int, help="fixes samples, splits and intervals")
     add("--window", nargs=2, type=float, metavar=("LOW", "HIGH"), help="black and white")
@@ -90,11 +100,23 @@ def _arguments(options: argparse.Namespace) -> dict[str, Any]:
     }
     if options.metrics:
         arguments["metrics"] = _names(options.metrics)
-    if options.extractor:
-        arguments["extractor"] = _names(options.extractor)
+    if options.extractor or options.weights:
+        arguments["extractor"] = _extractors(_names(options.extractor or ""), options.weights)
     if options.n is not None:
         arguments["n"] = options.n
     return arguments
+
+
+def _extractors(names: list[str], weights: str | None) -> list[Any]:
+    """Give the file with weights to the one extractor that reads one."""
+    if weights is None:
+        return list(names)
+    if len(set(names).intersection(_WEIGHTED)) != 1:
+        allowed = f"--extractor with either {' or '.join(_WEIGHTED)}, whose weights they are"
+        raise ArgumentError("--weights", weights, allowed)
+    from medmint.metrics import find_extractor
+
+    return [find_extractor(name, weights=weights) if name in _WEIGHTED else name for name in names]
 
 
 def _names(text: str) -> list[str]:

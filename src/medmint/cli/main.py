@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import os
 import sys
@@ -19,6 +20,7 @@ OUTPUT_ERROR = 1
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return 0, or 2 where the user can mend what is wrong."""
+    _open_standard_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A terminal that lacks a letter shows a question mark instead of a traceback.
@@ -37,14 +39,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader of our output has gone, as in "medmint list | head": nothing is wrong.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
-        # What medmint itself writes has errors of its own: this is the terminal or a pipe.
-        print(f"medmint: the output could not be printed ({error.strerror})", file=sys.stderr)
+        with contextlib.suppress(OSError):
+            print(f"medmint: {_place(error)} ({error.strerror})", file=sys.stderr)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OUTPUT_ERROR
     except KeyboardInterrupt:
         print("medmint: interrupted; what was written so far is kept.", file=sys.stderr)
         return INTERRUPTED
     return 0
+
+
+def _open_standard_streams() -> None:
+    """Let streams that were closed lead nowhere; else files that are opened would take their place.
+
+    What is printed is lost then, as whoever closed them has wanted.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, os.fdopen(nowhere, mode, encoding="utf-8"))
+
+
+def _place(error: OSError) -> str:
+    """Say where something went wrong that has no error of its own in medmint."""
+    if error.filename is not None:
+        return f"{error.filename} cannot be used"
+    if isinstance(error, FileNotFoundError):
+        return "the working directory is gone: change to another one"
+    return "the output could not be printed"
 
 
 def _one_line(text: str) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medmint import Generators
+from medmint.cli.flags import read_value
 from medmint.errors import ArgumentError, InvalidRecordError
+from medmint.home import user_path
 from medmint.tables import format_facts
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ def run_template(generators: Generators, options: argparse.Namespace) -> None:
     """Copy a reference package into a new folder, renamed and ready to train."""
     from medmint.model_contributor import copy_template
 
-    folder = Path(options.folder).expanduser()
+    folder = user_path("DIR", options.folder, "a folder")
     taken = generators.list_models()
     model_id = copy_template(options.name, folder, taken=taken, model_id=options.id)
     print(f"{model_id} in {folder}. Replace its weights, metadata.json and MODEL_CARD.md, then:")
@@ -31,7 +32,7 @@ def run_template(generators: Generators, options: argparse.Namespace) -> None:
 
 def run_contribute(generators: Generators, options: argparse.Namespace) -> None:
     """Check, test, pack and publish a package; the same command again goes on where it ended."""
-    folder = Path(options.folder).expanduser()
+    folder = user_path("DIR", options.folder, "a folder")
     if options.status:
         _print_status(folder, options)
     elif options.abandon:
@@ -107,10 +108,11 @@ def add_contribute_arguments(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("folder", metavar="DIR", help="the package")
     add("--id", metavar="ID", help="id of the model (that of metadata.json)")
-    add("--dry-run", action="store_true", help="do all that needs no network")
+    instead = command.add_mutually_exclusive_group().add_argument
+    instead("--dry-run", action="store_true", help="do all that needs no network")
+    instead("--status", action="store_true", help="say what is done")
+    instead("--abandon", action="store_true", help="delete the draft on Zenodo, begin anew")
     add("--output", metavar="OUT", help="folder for archive and texts (beside the package)")
-    add("--status", action="store_true", help="say what is done")
-    add("--abandon", action="store_true", help="delete the draft on Zenodo, begin anew")
     add("--sandbox", action="store_true", help="use sandbox.zenodo.org")
     add("--yes", action="store_true", help="publish, which cannot be undone; else leave a draft")
     add("--interactive", action="store_true", help="ask for what the record leaves open")
@@ -154,6 +156,8 @@ def _tokens(options: argparse.Namespace) -> tuple[Token | None, Token | None]:
     from medmint.publishing import Token
 
     zenodo, github = (sys.stdin.readline().strip() for _ in range(2))
+    if not zenodo and not github:
+        raise ArgumentError("--token-stdin", "nothing", "a token on standard input")
     return (Token(zenodo) if zenodo else None), (Token(github) if github else None)
 
 
@@ -168,10 +172,7 @@ def _field(text: str) -> tuple[str, Any]:
     path, equals, value = text.partition("=")
     if not equals or "." not in path:
         raise ArgumentError("--field", text, "PATH=VALUE, such as selection.license=MIT")
-    try:
-        return path, json.loads(value)
-    except (ValueError, RecursionError):
-        return path, value
+    return path, read_value(value)
 
 
 def _ask(question: Question) -> str:

@@ -1,7 +1,7 @@
 """The facade: everything medmint does, one method each.
 
-Each part of it has a module: looking, finding, generating. The methods have a few lines; the work
-is done by the components that they name.
+Each part of it has a module: looking, generating, finding, showing, training, judging, adding,
+sharing. The methods have a few lines; the work is done by the components that they name.
 """
 
 from __future__ import annotations

@@ -29,8 +29,8 @@ class Finding(Generating):
         Parameters
         ----------
         values : str, number or (nested) list of them, optional
-            What to look for in id, title, type and keywords: whole values, words, beginnings of
-            words, synonyms and near spellings.
+            What to look for in id, title, comment and ``selection`` (type, modality, keywords and
+            so on): whole values, words, beginnings of words, synonyms and near spellings.
         operator : {"AND", "OR", "XOR"}
             Whether all, at least one, or exactly one of the values must be found.
         are_keys_also_matched : bool

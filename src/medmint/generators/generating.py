@@ -210,4 +210,7 @@ class Generating(Foundation):
         OutputError
             If the folder exists and is not empty.
         """
-        return self._store().copy(self.config_manager.record(model_id), Path(folder).expanduser())
+        from medmint.home import user_path
+
+        target = user_path("folder", folder, "a new folder")
+        return self._store().copy(self.config_manager.record(model_id), target)

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from medmint.errors import ArgumentError
 from medmint.generators.foundation import Foundation
+from medmint.home import user_path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from medmint.generation_request import GenerationRequest
     from medmint.model_visualizer.notebook import Panel
     from medmint.model_visualizer.sensitivity import LatentSensitivity
     from medmint.model_visualizer.window import Window
+
+#: Arguments of generate that mean nothing where samples are shown.
+_OF_FILES = ("num_samples", "output_path", "save_images", "output_format", "overwrite")
 
 
 class Showing(Foundation):
@@ -70,18 +75,15 @@ class Showing(Foundation):
         MissingExtraError
             If this is a notebook and ipywidgets is not installed.
         """
-        from medmint.generation_request import GenerationRequest
         from medmint.model_visualizer import ModelVisualizer
 
-        request = GenerationRequest.of(
-            seed=seed, install_dependencies=install_dependencies, **arguments
-        )
+        request = _request(seed=seed, install_dependencies=install_dependencies, **arguments)
         visualizer = ModelVisualizer(self._executor(model_id, request.package))
         return visualizer.visualize(
             request,
             slider_grouper=slider_grouper,
             sensitivity=sensitivity,
-            folder=Path(folder).expanduser(),
+            folder=user_path("folder", folder, "a folder"),
             auto_close=auto_close,
         )
 
@@ -136,15 +138,15 @@ class Showing(Foundation):
         >>> figure.get_suptitle().splitlines()[1]
         '10001_PHANTOM_CT_HEAD_SLICE · seed 1'
         """
-        from medmint.generation_request import GenerationRequest
         from medmint.model_visualizer import ModelVisualizer
 
-        request = GenerationRequest.of(seed=seed, **arguments)
+        request = _request(seed=seed, **arguments)
+        target = None if path is None else user_path("path", path, "a picture")
         visualizer = ModelVisualizer(self._executor(model_id, request.package))
-        still = visualizer.preview(request, n, kind, slider_grouper=slider_grouper)
+        still = visualizer.preview(request, n, kind, slider_grouper=slider_grouper, target=target)
         figure = still.figure()
-        if path is not None:
-            still.save(Path(path).expanduser(), figure)
+        if target is not None:
+            still.save(target, figure)
         return figure
 
     def latent_sensitivity(
@@ -192,10 +194,21 @@ class Showing(Foundation):
         >>> [effect.label for effect in found.groups], sorted(found.order)
         (['z 1-16', 'z 17-32'], [0, 1])
         """
-        from medmint.generation_request import GenerationRequest
         from medmint.model_visualizer import ModelVisualizer
 
-        request = GenerationRequest.of(seed=seed, **arguments)
+        if "latents" in arguments:
+            raise ArgumentError("latents", "some", "none: the draws are those of the seed")
+        request = _request(seed=seed, **arguments)
         return ModelVisualizer(self._executor(model_id, request.package)).latent_sensitivity(
             request, slider_grouper=slider_grouper, samples=samples, distance=distance
         )
+
+
+def _request(**arguments: Any) -> GenerationRequest:
+    from medmint.generation_request import GenerationRequest
+
+    for name in _OF_FILES:
+        if name in arguments:
+            expected = "an argument that counts where samples are shown and not saved"
+            raise ArgumentError(name, arguments[name], expected)
+    return GenerationRequest.of(**arguments)

@@ -19,6 +19,7 @@ Floats = NDArray[np.float64]
 CLOSE_QUANTILE = 0.01
 #: Findings are reported where chance alone gives them less often than this.
 SIGNIFICANCE = 0.01
+_SMALLEST = 1e-12
 _CHUNK = 512
 
 
@@ -92,6 +93,17 @@ def closeness(space: str, synthetic: Floats, baseline: Floats) -> Closeness:
         close_p_value=float(stats.nhypergeom.sf(close - 1, total, len(synthetic), place)),
         outright=int((synthetic < threshold / 2).sum()),
     )
+
+
+def p_text(p_value: float) -> str:
+    """Return a p-value in words; what lies below the rounding of its sums is not printed as 0.
+
+    Examples
+    --------
+    >>> p_text(0.0312), p_text(0.0)
+    ('p = 0.031', 'p < 1e-12')
+    """
+    return f"p < {_SMALLEST:g}" if p_value < _SMALLEST else f"p = {p_value:.2g}"
 
 
 def adversarial_accuracy(real: Floats, synthetic: Floats) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
@@ -77,8 +78,7 @@ def find_extractor(
         ``"seeded_convolution"`` and ``"descriptors"`` need no weights. ``"inception"`` is the
         network of the FID, ``"radimagenet"`` the InceptionV3 trained on radiological images. A
         network takes (n, 3, height, width) and returns (n, d); a function takes the images as
-        they are.
-        A FeatureExtractor is returned as it is.
+        they are. A FeatureExtractor is returned as it is.
     weights : path, optional
         File of the weights, for ``"inception"`` and ``"radimagenet"``. Default: a file of the
         published name in ``<home>/weights`` or in torch's own cache.
@@ -202,8 +202,6 @@ def _refuse(subject: str, options: Mapping[str, Any]) -> None:
 
 
 def _is_network(extractor: Any) -> bool:
-    import sys
-
     torch = sys.modules.get("torch")
     # Without torch loaded nobody can hold a network.
     return torch is not None and isinstance(extractor, torch.nn.Module)

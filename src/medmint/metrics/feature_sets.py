@@ -104,7 +104,8 @@ def are_usable(values: NDArray[Any]) -> bool:
     >>> are_usable(np.array([1.0, -2.0])), are_usable(np.array([1.0, np.nan]))
     (True, False)
     """
-    return bool(values.min() > -LARGEST and values.max() < LARGEST)
+    # Short floats do not hold the limit itself.
+    return float(values.min()) > -LARGEST and float(values.max()) < LARGEST
 
 
 def mean_vector(features: NDArray[Any]) -> Floats:

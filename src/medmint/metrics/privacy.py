@@ -17,6 +17,7 @@ from medmint.metrics.closeness import (
     closeness,
     membership,
     nearest_features,
+    p_text,
 )
 from medmint.metrics.comparison import Interval
 from medmint.metrics.features import standardise
@@ -100,13 +101,13 @@ class Privacy:
                 found.append(
                     f"{space.close_share:.1%} of the synthetic images are nearer to a training "
                     f"image in {space.space} than 99 % of the {self.baseline} images are "
-                    f"(p = {space.close_p_value:.1e}), {space.outright} of them at less than half "
+                    f"({p_text(space.close_p_value)}), {space.outright} of them at less than half "
                     "that distance: the model returns training images"
                 )
             elif space.p_value < SIGNIFICANCE and self.baseline == "holdout":
                 found.append(
                     f"synthetic images are nearer to training images in {space.space} than "
-                    f"holdout images are (ratio {space.ratio:.2f}, p = {space.p_value:.1e})"
+                    f"holdout images are (ratio {space.ratio:.2f}, {p_text(space.p_value)})"
                 )
         interval = self.membership_interval
         if interval is not None and interval.low > 0.5:

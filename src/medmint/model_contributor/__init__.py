@@ -5,17 +5,14 @@ all of them and on to Zenodo and GitHub.
 """
 
 from medmint.model_contributor.acceptance import ModelReport, ModelTest
-from medmint.model_contributor.contribution import (
-    ContributionFlow,
-    abandon_contribution,
-    contribution_status,
-)
+from medmint.model_contributor.contribution import ContributionFlow
 from medmint.model_contributor.contributor import ModelContributor
+from medmint.model_contributor.earlier_calls import abandon_contribution, contribution_status
 from medmint.model_contributor.metadata import Given
 from medmint.model_contributor.questions import Question
 from medmint.model_contributor.record_check import RecordCheck, check_record
 from medmint.model_contributor.template_copies import copy_template, template_names
-from medmint.model_contributor.terms import Contribution, Terms, read_creators
+from medmint.model_contributor.terms import Contribution, Terms, read_creators, texts
 
 __all__ = [
     "ModelContributor",
@@ -26,6 +23,7 @@ __all__ = [
     "contribution_status",
     "abandon_contribution",
     "read_creators",
+    "texts",
     "RecordCheck",
     "check_record",
     "copy_template",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from medmint.catalogue.records import ModelRecord
-from medmint.errors import ContractError, DeviceError
+from medmint.errors import ArgumentError, ContractError, DeviceError
 from medmint.generation_request import GenerationRequest
 from medmint.samples import Array
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 SEED = 20230612
 #: The second size leaves a rest behind in most runs.
 BATCH_SIZES = (1, 5)
+#: All of them are held in memory, several times.
+MOST_SAMPLES = 1000
 #: How far the same sample may differ between batch sizes: rounding of floating point sums.
 _GREY_LEVELS = 1
 _MASK_SHARE = 0.001
@@ -81,6 +83,8 @@ class ModelTest:
         self, record: ModelRecord, executor_of: MakeExecutor, *, num_samples: int = 3
     ) -> None:
         self.record = record
+        if type(num_samples) is not int or not 1 <= num_samples <= MOST_SAMPLES:
+            raise ArgumentError("num_samples", num_samples, f"a whole number to {MOST_SAMPLES}")
         self.num_samples = num_samples
         self._executor_of = executor_of
         self._executor = executor_of(record)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from medmint.model_contributor.card import EVIDENCE, evidence_lines
+from medmint.model_contributor.licences import licence
 from medmint.model_contributor.terms import UNKNOWN_NAME
 from medmint.publishing import (
     LONGEST_BODY,
@@ -62,12 +63,6 @@ def deposit_metadata(
         keywords=tuple(_keywords(selection)),
         related_identifiers=tuple(_related(description)),
     )
-
-
-def licence(record: Mapping[str, Any]) -> str:
-    """Return the licence of the weights, empty if the record has none."""
-    given = record["description"].get("weights_license") or record["selection"].get("license")
-    return str(given or "")
 
 
 def announcement(

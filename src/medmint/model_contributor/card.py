@@ -8,6 +8,7 @@ from typing import Any
 
 from medmint.catalogue.records import ModelRecord
 from medmint.model_contributor.acceptance import ModelReport
+from medmint.model_contributor.licences import licence
 from medmint.sheets import contact_sheet
 
 CARD_NAME, SHEET_NAME = "MODEL_CARD.md", "samples.png"
@@ -56,8 +57,7 @@ def evidence_lines(description: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _card(model_id: str, record: Mapping[str, Any], report: ModelReport) -> Iterator[str]:
-    execution, selection = record["execution"], record["selection"]
-    description = record["description"]
+    execution, description = record["execution"], record["description"]
     yield f"# {model_id}\n"
     yield f"{description.get('title') or model_id}. {description.get('comment') or ''}".rstrip()
     yield ""
@@ -68,7 +68,7 @@ def _card(model_id: str, record: Mapping[str, Any], report: ModelReport) -> Iter
         "Training data": data.get("name"),
         "Licence of the data": data.get("license"),
         "Split": data.get("split"),
-        "Licence of the weights": description.get("weights_license") or selection.get("license"),
+        "Licence of the weights": licence(record),
         "Needs": ", ".join(execution["dependencies"]) or "nothing",
         "Contract": execution.get("contract", "generate"),
     }

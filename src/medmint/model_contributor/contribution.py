@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from medmint.errors import ArgumentError
-from medmint.home import disk_trouble, make_folder, write_json
+from medmint.home import make_folder, write_file, write_json
 from medmint.model_contributor.announcement import (
     NUMBER,
     announcement,
@@ -38,11 +37,11 @@ from medmint.publishing import (
     Issue,
     Journal,
     Parcel,
-    Token,
     ZenodoDeposits,
-    abandon,
     announce,
+    check_repository,
     deposit_address,
+    file_link,
     issue_form,
     publish_package,
 )
@@ -82,6 +81,8 @@ class ContributionFlow:
         self.output = (terms.output or folder.with_name(f"{folder.name}-contribution")).absolute()
         if self.output.resolve().is_relative_to(folder):
             raise ArgumentError("output_path", str(self.output), f"a folder outside {folder}")
+        # Known before anything is published, not after.
+        check_repository(settings)
         self.journal = Journal.beside(folder, sandbox=terms.sandbox)
 
     def run(self, given: Given | None = None, *, ask: Ask | None = None) -> Contribution:
@@ -127,21 +128,10 @@ class ContributionFlow:
             raise ArgumentError("package_link", None, "a link, or a package that is published")
         if self.terms.github_token is None:
             raise ArgumentError("github_access_token", None, "a token, or GITHUB_TOKEN to be set")
-        page = "" if link else f"{self._zenodo}/records/{noted['deposition_id']}"
-        record = public_record(
-            self.contributor.packed_metadata(),
-            link=link or f"{page}/files/{quote(archive.name)}?download=1",
-            sha256=hash_file(archive),
-            size_bytes=archive.stat().st_size,
-            doi="" if link else str(noted["doi"]),
-        )
-        text = announcement(
-            self.contributor.model_id,
-            record,
-            page=page,
-            checks=checks,
-            assignees=self.terms.assignees,
-        )
+        page = "" if link else self._page(noted["deposition_id"])
+        link = link or file_link(page, archive.name)
+        record = self._public_record(archive, link, doi=str(noted["doi"]) if page else "")
+        text = self._issue_text(record, page, checks)
         self._tell("GitHub")
         return announce(self.settings, self.terms.github_token, text, journal=self.journal)
 
@@ -165,6 +155,9 @@ class ContributionFlow:
     @property
     def _zenodo(self) -> str:
         return deposit_address(self.settings, sandbox=self.terms.sandbox)
+
+    def _page(self, number: int | str) -> str:
+        return f"{self._zenodo}/records/{number}"
 
     def _metadata(self, given: Given | None, ask: Ask | None) -> DepositMetadata:
         contributor, terms = self.contributor, self.terms
@@ -218,8 +211,11 @@ class ContributionFlow:
         self, archive: Path, metadata: DepositMetadata, checks: tuple[str, ...]
     ) -> Contribution:
         deposited = self._deposit(archive, metadata)
-        issue_text = self._issue_text(archive, deposited, checks)
-        record = self._public_record(archive, deposited)
+        if deposited is None:
+            record = self._public_record(archive, file_link(self._page(NUMBER), archive.name))
+        else:
+            record = self._public_record(archive, deposited.file_url, doi=deposited.doi)
+        issue_text = self._issue_text(record, deposited.page if deposited else "", checks)
         write_json(self.output / "record.json", {self.contributor.model_id: record})
         write_json(self.output / "zenodo.json", {"metadata": metadata.to_dict()})
         _write(self.output / "issue.md", issue_text.text.encode())
@@ -267,30 +263,20 @@ class ContributionFlow:
             self._warnings.append(f"GitHub left out {left_out}: the token may not set them.")
         return issue
 
-    def _public_record(self, archive: Path, deposited: Deposited | None) -> dict[str, Any]:
-        if deposited is None:
-            link = f"{self._zenodo}/records/{NUMBER}/files/{quote(archive.name)}?download=1"
-            facts: dict[str, Any] = {
-                "link": link,
-                "sha256": hash_file(archive),
-                "size_bytes": archive.stat().st_size,
-            }
-        else:
-            facts = {
-                "link": deposited.file_url,
-                "sha256": deposited.sha256,
-                "size_bytes": deposited.size_bytes,
-                "doi": deposited.doi,
-            }
-        return public_record(self.contributor.packed_metadata(), **facts)
+    def _public_record(self, archive: Path, link: str, doi: str = "") -> dict[str, Any]:
+        return public_record(
+            self.contributor.packed_metadata(),
+            link=link,
+            sha256=hash_file(archive),
+            size_bytes=archive.stat().st_size,
+            doi=doi,
+        )
 
-    def _issue_text(
-        self, archive: Path, deposited: Deposited | None, checks: Sequence[str]
-    ) -> Announcement:
+    def _issue_text(self, record: dict[str, Any], page: str, checks: Sequence[str]) -> Announcement:
         return announcement(
             self.contributor.model_id,
-            self._public_record(archive, deposited),
-            page=deposited.page if deposited else "",
+            record,
+            page=page,
             checks=checks,
             assignees=self.terms.assignees,
         )
@@ -315,40 +301,6 @@ class ContributionFlow:
         return f"{advice}\n\n{by_hand}"
 
 
-def contribution_status(package: Path, *, sandbox: bool = False) -> dict[str, Any]:
-    """Return the finished steps of a contribution, with what was noted of each."""
-    return Journal.beside(package.expanduser().resolve(), sandbox=sandbox).steps
-
-
-def abandon_contribution(
-    package: Path, *, settings: Settings, token: Token | None, sandbox: bool = False
-) -> int | None:
-    """Delete the draft of a contribution and forget what was done; see `medmint.publishing`.
-
-    Returns
-    -------
-    int or None
-        Number of the draft that is gone.
-
-    Raises
-    ------
-    ArgumentError
-        If there may be a draft, and no token to delete it with.
-    PublishError
-        If it is published already.
-    """
-    journal = Journal.beside(package.expanduser().resolve(), sandbox=sandbox)
-    if not {"package", "deposit"} & journal.steps.keys():
-        journal.clear()
-        return None
-    if token is None:
-        expected = "a token: Zenodo may have a draft of this model"
-        raise ArgumentError("zenodo_access_token", None, expected)
-    with ZenodoDeposits(settings, token, sandbox=sandbox) as deposits:
-        return abandon(deposits, journal)
-
-
 def _write(path: Path, content: bytes) -> None:
     make_folder(path.parent)
-    with disk_trouble(path):
-        path.write_bytes(content)
+    write_file(path, content)

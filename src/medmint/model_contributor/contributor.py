@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sys
 import tempfile
 from collections.abc import Callable, Collection, Mapping
@@ -14,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 from medmint.catalogue.records import ModelRecord
 from medmint.errors import ArgumentError, ContractError, InvalidRecordError
 from medmint.generation_request import GenerationRequest
-from medmint.home import write_json
+from medmint.home import user_path, write_json
 from medmint.model_contributor.acceptance import MakeExecutor, ModelReport, ModelTest
-from medmint.model_contributor.announcement import licence
 from medmint.model_contributor.card import CARD_NAME, SHEET_NAME, model_card, sample_sheet
 from medmint.model_contributor.identity import check_model_id
+from medmint.model_contributor.licences import licence_fault
 from medmint.model_contributor.metadata import (
     METADATA_NAME,
     Given,
@@ -26,15 +27,14 @@ from medmint.model_contributor.metadata import (
     read_metadata,
 )
 from medmint.model_contributor.package_code import PackageCode
-from medmint.model_contributor.packing import Selection, select_files, write_zip
+from medmint.model_contributor.packing import Selection, check_readable, select_files, write_zip
 from medmint.model_contributor.questions import Question, answer, open_questions
 from medmint.model_contributor.stated import unstated
+from medmint.model_contributor.weights import check_own_weights
 from medmint.packages.environments.linked import linked_environment
 from medmint.packages.environments.requirements import check_requirements
 from medmint.packages.origin import own_folder
-from medmint.packages.package import check_weights, find_weights, hash_file
-from medmint.packages.weights.scan import scan_weights
-from medmint.publishing import licence_id
+from medmint.packages.package import hash_file
 
 if TYPE_CHECKING:
     from medmint.config_manager import ConfigManager
@@ -113,9 +113,11 @@ class ModelContributor:
         Raises
         ------
         ContractError
-            If ``__init__.py`` is missing or a file is no Python.
+            If ``__init__.py`` is missing, a file is no Python or cannot be read.
         """
-        return PackageCode(self.folder)
+        code = PackageCode(self.folder)
+        check_readable(self.folder)
+        return code
 
     def check_files(self, allow: Collection[str] = ()) -> Selection:
         """Decide which files are published.
@@ -125,7 +127,7 @@ class ModelContributor:
         ContractError
             If one of them looks as if it must not be, such as a key or a file of a patient.
         """
-        weights = _weights_name(self.metadata) if self.metadata else ""
+        weights = self._model(self.metadata).execution.weights_name if self.metadata else ""
         return select_files(self.folder, allow=allow, weights=weights)
 
     def build_metadata(self, given: Given | None = None) -> dict[str, Any]:
@@ -157,7 +159,7 @@ class ModelContributor:
                 f"none for {', '.join(missing)}",
                 "Name them in requirements.txt and in the dependencies of the record.",
             )
-        self._check_weights(record)
+        check_own_weights(self._model(record), self.folder)
         self.metadata = record
         if "image_size" not in execution:
             self._observe(record)
@@ -305,9 +307,10 @@ class ModelContributor:
         return self._make_executor(record, python or self._python)
 
     def _record(self) -> ModelRecord:
-        if self.metadata is None:
-            self.build_metadata()
-        return ModelRecord.from_dict(self.model_id, self.metadata or {})
+        return self._model(self.metadata or self.build_metadata())
+
+    def _model(self, record: dict[str, Any]) -> ModelRecord:
+        return ModelRecord.from_dict(self.model_id, _with_size(record))
 
     def _is_this(self, model_id: str) -> bool:
         """Tell whether a model of the catalogue is the package in this folder, or may be it."""
@@ -320,42 +323,16 @@ class ModelContributor:
         faults = self._config_manager.metadata_faults(
             self.model_id, _with_size(record), is_local_model=True
         )
-        try:
-            licence_id(licence(record))
-        except ArgumentError as error:
-            faults.append(f"/{self.model_id}/selection/license: {error.message}")
+        if fault := licence_fault(record):
+            faults.append(f"/{self.model_id}/selection/license: {fault}")
         if faults:
             raise InvalidRecordError(f"Metadata of {self.model_id}", faults)
-
-    def _check_weights(self, record: dict[str, Any]) -> None:
-        """See that the weights are there, whole, and hold what the contract allows."""
-        model = ModelRecord.from_dict(self.model_id, _with_size(record))
-        weights = find_weights(model, self.folder, self.folder)
-        if weights is None:
-            return
-        check_weights(weights)
-        if model.execution.contract == "sampler" and weights.suffix != ".safetensors":
-            raise ContractError(
-                self.model_id,
-                "weights of a sampler package in a safetensors file",
-                f"{weights.name}, which may be pickled and run code",
-                "Save them with safetensors, or use the contract 'generate'.",
-            )
-        report = scan_weights(weights)
-        if report.verdict != "tensors-only" and not model.execution.requires_pickle:
-            raise ContractError(
-                self.model_id,
-                f"{weights.name} to hold tensors alone",
-                f"something else. {report.detail.rstrip('.')}",
-                "Save a state_dict, or state requires_pickle: true in the record.",
-            )
 
     def _observe(self, record: dict[str, Any]) -> None:
         """Take sizes and types of the output from a first sample."""
         execution = record["execution"]
-        model = ModelRecord.from_dict(self.model_id, _with_size(record))
         request = GenerationRequest(num_samples=1, save_images=False, seed=0, device="cpu")
-        (batch,) = self._executor_of(model).stream(request)
+        (batch,) = self._executor_of(self._model(record)).stream(request)
         shown = ModelReport(self.model_id, 0, batch.arrays, (), ())
         execution["image_size"] = [int(side) for side in batch.arrays["image"].shape[1:3]]
         if "output" not in execution:
@@ -364,9 +341,9 @@ class ModelContributor:
 
 
 def _package_folder(init_py_path: str | PathLike[str]) -> Path:
-    path = Path(init_py_path).expanduser()
+    path = user_path("init_py_path", init_py_path, "an existing __init__.py, or its folder")
     folder = path.parent if path.name == "__init__.py" else path
-    if not folder.is_dir():
+    if not os.access(folder / ".", os.R_OK | os.X_OK):
         raise ArgumentError("init_py_path", str(path), "an existing __init__.py, or its folder")
     return folder.resolve()
 
@@ -374,11 +351,6 @@ def _package_folder(init_py_path: str | PathLike[str]) -> Path:
 def _with_size(record: dict[str, Any]) -> dict[str, Any]:
     """Return a record that says how large its images are, be it provisional until one is seen."""
     return {**record, "execution": {"image_size": [1], **record["execution"]}}
-
-
-def _weights_name(record: Mapping[str, Any]) -> str:
-    execution = record["execution"]
-    return f"{execution.get('model_name', '')}{execution.get('extension', '')}"
 
 
 def _as_json(content: object) -> bytes:

@@ -3,39 +3,19 @@
 from __future__ import annotations
 
 import copy
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from medmint.catalogue.checks import read_catalogue
 from medmint.errors import ArgumentError, ContractError
+from medmint.model_contributor.licences import licence, licence_of
 from medmint.model_contributor.package_code import BASE_ARGUMENTS, PackageCode
+from medmint.model_contributor.weights import weights_here
 
 METADATA_NAME = "metadata.json"
-WEIGHTS_ENDINGS = (
-    ".safetensors",
-    ".pth.tar",
-    ".pt",
-    ".pth",
-    ".ckpt",
-    ".pkl",
-    ".h5",
-    ".bin",
-    ".npz",
-)
 _LATENT_NAMES = ("LATENT_SIZE", "LATENT_DIM", "Z_DIM", "NZ")
-#: How the texts of usual licences begin or call themselves.
-_LICENCES = {
-    "CC-BY-SA-4.0": r"CC[- ]BY[- ]SA[- ]4\.0|Attribution-ShareAlike 4\.0",
-    "CC-BY-NC-4.0": r"CC[- ]BY[- ]NC[- ]4\.0|Attribution-NonCommercial 4\.0",
-    "CC-BY-4.0": r"CC[- ]BY[- ]4\.0|Attribution 4\.0",
-    "CC0-1.0": r"CC0[- ]1\.0|CC0 1\.0",
-    "Apache-2.0": r"Apache License,?\s+Version 2\.0",
-    "BSD-3-Clause": r"Neither the name of",
-    "MIT": r"MIT License|Permission is hereby granted, free of charge, to any person obtaining",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +42,13 @@ class Given:
     generate_method_name: str | None = None
     dependencies: Sequence[str] | None = None
     fields: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.dependencies, str) or not isinstance(self.dependencies, Iterable | None):
+            expected = "a list of requirements such as ['numpy>=1.26']"
+            raise ArgumentError("dependencies", self.dependencies, expected)
+        if not isinstance(self.fields, Mapping):
+            raise ArgumentError("fields", self.fields, "a mapping of dotted paths to values")
 
 
 def read_metadata(model_id: str | None, path: Path) -> tuple[str, dict[str, Any]]:
@@ -110,12 +97,11 @@ def build_record(model_id: str, code: PackageCode, given: Given) -> dict[str, An
     execution.setdefault("package_name", folder.name)
     execution["package_link"] = str(folder)
     if "model_name" not in execution:
-        execution["model_name"], execution["extension"] = _weights_here(folder)
+        execution["model_name"], execution["extension"] = weights_here(folder)
     if "dependencies" not in execution:
         execution["dependencies"] = _stated_requirements(folder)
     _describe_call(execution, code, given)
-    licence = record["selection"].get("license") or record["description"].get("weights_license")
-    if not licence and (found := licence_of(folder)):
+    if not licence(record) and (found := licence_of(folder)):
         record["selection"]["license"] = found
     return record
 
@@ -135,11 +121,15 @@ def set_field(record: dict[str, Any], path: str, value: Any) -> None:
     >>> record
     {'selection': {'license': 'MIT'}}
     """
-    *parents, name = path.split(".")
+    *parents, name = path.split(".") if isinstance(path, str) else [""]
     place: Any = record
     for parent in parents:
         place = place.setdefault(parent, {}) if isinstance(place, dict) else None
-    if not parents or not isinstance(place, dict) or parents[0] not in _empty(""):
+    if (
+        not all([parents, name, *parents])
+        or not isinstance(place, dict)
+        or parents[0] not in _empty("")
+    ):
         raise ArgumentError("fields", path, "a dotted path such as 'selection.license'")
     place[name] = value
 
@@ -150,17 +140,6 @@ def get_field(record: Mapping[str, Any], path: str) -> Any:
     for name in path.split("."):
         place = place.get(name) if isinstance(place, Mapping) else None
     return place
-
-
-def licence_of(folder: Path) -> str | None:
-    """Return the SPDX identifier of the licence text in a folder, if it is a usual one."""
-    for path in sorted(folder.iterdir()):
-        if path.is_file() and re.match(r"(?i)licen[cs]e|copying", path.name):
-            text = path.read_text(encoding="utf-8", errors="replace")
-            for name, pattern in _LICENCES.items():
-                if re.search(pattern, text):
-                    return name
-    return None
 
 
 def _empty(model_id: str) -> dict[str, Any]:
@@ -209,31 +188,14 @@ def _describe_call(execution: dict[str, Any], code: PackageCode, given: Given) -
             method["input_latent_vector_size"] = size
 
 
-def _weights_here(folder: Path) -> tuple[str, str]:
-    """Return name and extension of the one file that can be the weights, empty if there is none."""
-    found = [
-        (path.relative_to(folder).as_posix().removesuffix(ending), ending)
-        for path in sorted(folder.rglob("*"))
-        for ending in WEIGHTS_ENDINGS
-        if path.name.lower().endswith(ending) and path.is_file()
-    ]
-    # .pth.tar and .tar: the longer ending says more, and stands first in the list.
-    names = list({name + ending: (name, ending) for name, ending in reversed(found)}.values())
-    if len(names) > 1:
-        listed = ", ".join(sorted(name + ending for name, ending in names))
-        raise ContractError(
-            folder.name,
-            "one file of weights",
-            listed,
-            "Say which one: model_weights_name and model_weights_extension.",
-        )
-    return names[0] if names else ("", "")
-
-
 def _stated_requirements(folder: Path) -> list[str]:
     """Read ``requirements.txt``, without comments and options of pip."""
     file = folder / "requirements.txt"
     if not file.is_file():
         return []
-    lines = (line.partition(" #")[0].strip() for line in file.read_text("utf-8").splitlines())
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ContractError(folder.name, "requirements.txt in UTF-8", str(error)) from error
+    lines = (line.partition(" #")[0].strip() for line in text.splitlines())
     return [line for line in lines if line and not line.startswith(("#", "-"))]

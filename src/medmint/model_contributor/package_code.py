@@ -133,8 +133,9 @@ class PackageCode:
         except SyntaxError as error:
             found = f"{error.msg} in {name}, line {error.lineno}"
             raise ContractError(self.folder.name, "Python that can be parsed", found) from error
-        except (ValueError, RecursionError, OSError) as error:
-            found = f"{name}: {error}"
+        except (ValueError, RecursionError, MemoryError, OSError) as error:
+            # Of what is nested too deeply, the parser says that memory has run out.
+            found = f"{name}: {error or 'something nested too deeply'}"
             raise ContractError(self.folder.name, "Python that can be parsed", found) from error
 
     def _names(self, tree: ast.Module) -> set[str]:

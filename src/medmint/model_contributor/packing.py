@@ -16,7 +16,7 @@ from medmint.home import disk_trouble, make_folder
 from medmint.model_contributor.sensitive import suspicion
 from medmint.packages.archive.names import Names, name_fault
 from medmint.packages.archive.unpacking import inspect
-from medmint.packages.package import hash_file
+from medmint.packages.package import hash_file, walk
 
 #: Weights of published models have up to 1.2 GB; larger files are mostly data by mistake.
 LARGEST_FILE = 2 << 30
@@ -44,6 +44,18 @@ class Selection:
 
     files: Mapping[str, Path]
     left_out: tuple[str, ...]
+
+
+def check_readable(folder: Path) -> None:
+    """Raise `ContractError` with the names of all files of a package that cannot be read."""
+    try:
+        closed = [name for name, path in walk(folder) if not os.access(path, os.R_OK)]
+    except OSError as error:
+        closed = [str(error)]
+    if closed:
+        raise ContractError(
+            folder.name, "files that can be read", f"some closed: {', '.join(closed)}"
+        )
 
 
 def select_files(folder: Path, *, allow: Collection[str] = (), weights: str = "") -> Selection:

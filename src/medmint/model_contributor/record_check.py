@@ -12,9 +12,9 @@ from medmint.catalogue.files import is_local_link
 from medmint.catalogue.records import ModelRecord, unknown_keys
 from medmint.errors import ArgumentError, InvalidRecordError, MedmintError
 from medmint.model_contributor.acceptance import MakeExecutor, ModelTest
-from medmint.model_contributor.announcement import licence, record_in
+from medmint.model_contributor.announcement import NUMBER, record_in
+from medmint.model_contributor.licences import licence_fault
 from medmint.model_contributor.questions import open_questions
-from medmint.publishing import licence_id
 from medmint.settings import is_safe_address
 
 
@@ -122,6 +122,8 @@ def _publication_faults(record: dict[str, Any]) -> Iterator[str]:
     link = execution["package_link"]
     if is_local_link(link) or link.startswith("bundled:"):
         yield f"/execution/package_link: {link!r} is on one machine alone"
+    elif NUMBER in link:
+        yield f"/execution/package_link: {NUMBER} is to be replaced by the number of the record"
     elif "://" in link and not is_safe_address(link):
         yield f"/execution/package_link: {link!r} is no https address"
     elif "://" in link and "/files/" not in link and not link.endswith(".zip"):
@@ -129,10 +131,8 @@ def _publication_faults(record: dict[str, Any]) -> Iterator[str]:
     for name in ("sha256", "size_bytes"):
         if name not in execution:
             yield f"/execution/{name}: expected that of the archive, got nothing"
-    try:
-        licence_id(licence(record))
-    except ArgumentError as error:
-        yield f"/selection/license: {error.message}"
+    if fault := licence_fault(record):
+        yield f"/selection/license: {fault}"
     for key in unknown_keys(record):
         yield f"/{key.replace('.', '/')}: medmint does not know this key"
 

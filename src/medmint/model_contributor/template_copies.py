@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from medmint.errors import ArgumentError, OutputError
-from medmint.home import disk_trouble, write_json
+from medmint.errors import ArgumentError
+from medmint.home import new_folder, write_json
 from medmint.model_contributor.identity import check_model_id, proposed_id
 from medmint.model_contributor.metadata import METADATA_NAME
 from medmint.resources import template_folder
@@ -65,24 +65,21 @@ def copy_template(
     taken = list(taken)
     if name not in template_names():
         raise ArgumentError("NAME", name, f"one of {', '.join(template_names())}")
-    new_id = check_model_id(model_id or proposed_id(folder.name, taken), taken)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise OutputError(folder, "it exists and is not empty", "Name a new folder.")
-    with disk_trouble(folder):
-        try:
-            shutil.copytree(template_folder(name), folder, dirs_exist_ok=True, ignore=_LEFT_OUT)
-            _rename(folder, new_id)
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
+    package_name = folder.resolve().name
+    if model_id is None:
+        model_id = proposed_id(package_name, taken)
+    new_id = check_model_id(model_id, taken)
+    with new_folder(folder) as copied:
+        shutil.copytree(template_folder(name), copied, dirs_exist_ok=True, ignore=_LEFT_OUT)
+        _rename(copied, new_id, package_name)
     return new_id
 
 
-def _rename(folder: Path, new_id: str) -> None:
+def _rename(folder: Path, new_id: str, package_name: str) -> None:
     file = folder / METADATA_NAME
     ((old_id, record),) = json.loads(file.read_text(encoding="utf-8")).items()
     record["execution"] |= {
-        "package_name": folder.resolve().name,
+        "package_name": package_name,
         "package_link": f"{new_id}.zip",
     }
     _begin_anew(record)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,17 @@ class Terms:
     overwrite: bool = False
     zenodo_token: Token | None = None
     github_token: Token | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("publish", "dry_run", "sandbox"):
+            # What cannot be undone is not done because a text such as "no" counts as true.
+            if not isinstance(getattr(self, name), bool):
+                raise ArgumentError(name, getattr(self, name), "True or False")
+        number = self.new_version_of
+        if number is not None and (type(number) is not int or number < 1):
+            raise ArgumentError("new_version_of", number, "the number of a record on Zenodo")
+        if not isinstance(self.text, str):
+            raise ArgumentError("model_description", self.text, "a text")
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,14 +170,45 @@ def read_creators(
     >>> read_creators([{"name": "Doe, Jane", "orcid": "0000-0002-1825-0097"}])
     (Creator(name='Doe, Jane', affiliation='', orcid='0000-0002-1825-0097'),)
     """
+    for argument, text in (("creator_name", name), ("creator_affiliation", affiliation)):
+        if not isinstance(text, str):
+            raise ArgumentError(argument, text, "a text")
+    if isinstance(given, str | Mapping) or not isinstance(given, Iterable):
+        raise ArgumentError("creators", given, "a list, of names or mappings, even for one maker")
     known = affiliation if affiliation != UNKNOWN_AFFILIATION else ""
     creators = [Creator(name, known)] if name not in {"", UNKNOWN_NAME} else []
     for one in given:
         fields = {"name": one} if isinstance(one, str) else one
         if isinstance(fields, Creator):
             creators.append(fields)
-        elif isinstance(fields, Mapping) and {"name"} <= set(fields) <= _CREATOR:
+        elif _describes_creator(fields):
             creators.append(Creator(**fields))
         else:
             raise ArgumentError("creators", one, "a name, or a mapping of name, affiliation, orcid")
     return tuple(creators)
+
+
+def texts(argument: str, given: object) -> tuple[str, ...]:
+    """Return a collection of texts as a tuple; a single text is refused, not taken apart.
+
+    Raises
+    ------
+    ArgumentError
+        If it is something else.
+
+    Examples
+    --------
+    >>> texts("assignees", ["jane"])
+    ('jane',)
+    """
+    if isinstance(given, Iterable) and not isinstance(given, str | Mapping):
+        found = tuple(given)
+        if all(isinstance(one, str) for one in found):
+            return found
+    raise ArgumentError(argument, given, "a list of texts, even for a single one")
+
+
+def _describes_creator(fields: object) -> bool:
+    if not isinstance(fields, Mapping) or not {"name"} <= set(fields) <= _CREATOR:
+        return False
+    return all(isinstance(value, str) for value in fields.values())

@@ -6,6 +6,7 @@ import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -192,6 +193,8 @@ def evaluate_images(real: Any, synthetic: Any, request: EvaluationRequest | None
     ------
     MetricError
         If images cannot be read or compared at all.
+    ArgumentError
+        If more synthetic images are asked for than there are.
 
     Examples
     --------
@@ -206,6 +209,10 @@ def evaluate_images(real: Any, synthetic: Any, request: EvaluationRequest | None
     read = request.read(real, "real")
     made = read_image_set(synthetic, name="synthetic")
     seed = draw_seed() if request.seed is None else request.seed
+    if request.n is not None:
+        if request.n > len(made):
+            raise ArgumentError("n", request.n, f"at most {len(made)}, as there are images")
+        made = made.chosen(np.sort(np.random.default_rng(seed).permutation(len(made))[: request.n]))
     return _report(made.source, read, made, _Settled(request, seed, request.window, {}))
 
 
@@ -262,7 +269,7 @@ def _provenance(
     return {
         "medmint": __version__,
         "python": platform.python_version(),
-        "numpy": np.__version__,
+        **{name: version(name) for name in ("numpy", "scipy", "torch")},
         **settled.facts,
         "seed": settled.seed,
         "n": len(comparison.real),

@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 #: A set has less variety than real images if a measure of it falls below this share of theirs.
 LEAST_VARIETY = 0.5
+#: Neighbours that reach a ball's edge, as precision and recall are published.
+NEIGHBOURS = 3
+#: Subsets of the kernel distance, and images in each, as papers have them.
+_SUBSETS, _SUBSET = 100, 1000
 
 
 def frechet(comparison: Comparison) -> Section:
@@ -53,6 +57,9 @@ def frechet(comparison: Comparison) -> Section:
 
 def _relate(section: Section, name: str, halves: Mapping[str, Any]) -> None:
     """Lay the distance beside its lower bound, as a ratio."""
+    if halves["real_synthetic_mean"] <= 0:
+        section.warnings.append(f"{name} is undefined: the sets are at no distance")
+        return
     ratio = metrics.rfid(halves["real_synthetic_mean"], halves["real_real_mean"])
     section.rows.append(
         Row(
@@ -77,24 +84,67 @@ def kernel(comparison: Comparison) -> Section:
         real, made = comparison.features(extractor)
         name = metrics.metric_name("kid", extractor)
         section.rows.append(_row(comparison, extractor, name, "lower", metrics.kid, section))
-        size = min(1000, len(real))
-        mean, deviation = metrics.kid_subsets(
-            real, made, subsets=100, subset_size=size, seed=comparison.seed
-        )
-        section.details[name]["subsets"] = {
-            "mean": mean,
-            "deviation": deviation,
-            "subsets": 100,
-            "subset_size": size,
-        }
-        if size < 1000:
-            section.warnings.append(f"{name}: subsets have {size} images, not the usual 1,000")
+        section.details[name]["subsets"] = _subsets(real, made, comparison.seed)
+        if len(real) <= _SUBSET:
+            section.warnings.append(
+                f"{name}: with {len(real)} images every subset would be the whole set, so there is "
+                f"no mean over subsets of {_SUBSET:,} to lay beside those of papers"
+            )
     return section
 
 
+def _subsets(real: Floats, made: Floats, seed: int) -> dict[str, Any]:
+    """Return the mean over subsets; one that is the whole set has no deviation."""
+    if len(real) <= _SUBSET:
+        value = metrics.kid(real, made)
+        return {"mean": value, "deviation": None, "subsets": 1, "subset_size": len(real)}
+    mean, deviation = metrics.kid_subsets(
+        real, made, subsets=_SUBSETS, subset_size=_SUBSET, seed=seed
+    )
+    return {
+        "mean": mean,
+        "deviation": deviation,
+        "subsets": _SUBSETS,
+        "subset_size": _SUBSET,
+    }
+
+
 def precision_recall(comparison: Comparison) -> Section:
-    """Measure precision and recall in feature space."""
-    return _shares(comparison, ("precision", "recall"), metrics.precision_recall)
+    """Measure precision and recall in feature space, and for each class where it is known."""
+    section = _shares(comparison, ("precision", "recall"), metrics.precision_recall)
+    for extractor in comparison.extractors:
+        _by_class(section, comparison, extractor)
+    return section
+
+
+def _by_class(section: Section, comparison: Comparison, extractor: FeatureExtractor) -> None:
+    """Say which classes of real images are met, and which classes of synthetic ones look real.
+
+    Both are shares of single images, so those of a class are measured in the other set as a whole.
+    """
+    real, made = comparison.features(extractor)
+    for name, labels in (
+        ("precision", comparison.synthetic.labels),
+        ("recall", comparison.real.labels),
+    ):
+        classes = sorted(set(labels or ()))
+        for label in classes if len(classes) > 1 else ():
+            rows = np.array(labels) == label
+            if rows.sum() <= NEIGHBOURS:
+                section.warnings.append(f"{name}: {rows.sum()} images of {label} are too few")
+                continue
+            of = "synthetic" if name == "precision" else "real"
+            one, other = (real, made[rows]) if name == "precision" else (real[rows], made)
+            shares = metrics.precision_recall(one, other, k=NEIGHBOURS)
+            section.rows.append(
+                Row(
+                    metric=f"{name}[{extractor.name}, {label}]",
+                    value=shares[0] if name == "precision" else shares[1],
+                    n=int(rows.sum()),
+                    better="higher",
+                    note=f"of the {of} images of class {label}",
+                )
+            )
 
 
 def density_coverage(comparison: Comparison) -> Section:
@@ -127,9 +177,11 @@ def _row(
         section.warnings.append(f"{name}: halves are too small for an interval ({error})")
         return row
     section.details[name]["halves"] = _halves(relative, comparison.real.unit)
+    # Draws that are all alike, such as a recall of 0, leave nothing to judge their spread by.
+    spread = interval.high > interval.low
     return replace(
         row,
-        interval=replace(interval, unit=comparison.real.unit),
+        interval=replace(interval, unit=comparison.real.unit) if spread else None,
         real_real=float(relative.real_real.mean()),
         at_half=float(relative.real_synthetic.mean()),
     )

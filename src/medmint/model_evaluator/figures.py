@@ -234,10 +234,13 @@ def models(points: Mapping[str, tuple[float, float]], name: str) -> Picture:
     axes = figure.subplots()
     for label, (real_real, real_synthetic) in points.items():
         axes.scatter(real_synthetic, real_real, s=28, label=label)
-    highest = max(max(pair) for pair in points.values()) * 1.08
-    axes.plot([0, highest], [0, highest], color="grey", linewidth=1, linestyle=":")
-    axes.set_xlim(0, highest)
-    axes.set_ylim(0, max(real for real, _ in points.values()) * 1.6 + 1e-9)
+    values = [value for pair in points.values() for value in pair]
+    lowest, highest = min(values), max(values)
+    if lowest > 0:
+        # Distances of good and bad models differ by orders of magnitude.
+        axes.set(xscale="log", yscale="log")
+    ends = (lowest / 1.5, highest * 1.5)
+    axes.plot(ends, ends, color="grey", linewidth=1, linestyle=":")
     axes.set_xlabel(f"{name}, real-synthetic")
     axes.set_ylabel(f"{name}, real-real")
     axes.legend(frameon=False, fontsize=8)

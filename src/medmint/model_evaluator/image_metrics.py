@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 import numpy as np
 
 from medmint import metrics
-from medmint.metrics.closeness import closeness
+from medmint.metrics.closeness import closeness, p_text
 from medmint.metrics.image_search import nearest_images
 from medmint.metrics.images import image_stack
 from medmint.metrics.privacy import Privacy, privacy
@@ -30,7 +30,9 @@ def diversity(comparison: Comparison) -> Section:
 
 
 def _likeness_of_pairs(comparison: Comparison, section: Section) -> None:
-    pairs = _PAIRS_2D if image_stack(comparison.real.images[:1]).ndim == 4 else _PAIRS_3D
+    count = len(comparison.real)
+    most = _PAIRS_2D if image_stack(comparison.real.images[:1]).ndim == 4 else _PAIRS_3D
+    pairs = min(most, count * (count - 1) // 2)
     likeness = {}
     for name, images in (
         ("real", comparison.real.images),
@@ -80,7 +82,7 @@ def _repetitions(comparison: Comparison, section: Section) -> None:
     if repeats.is_close:
         section.findings.append(
             f"{repeats.close_share:.1%} of the synthetic images nearly repeat another one, where "
-            f"1 % of real images do (p = {repeats.close_p_value:.1e}): the model has collapsed "
+            f"1 % of real images do ({p_text(repeats.close_p_value)}): the model has collapsed "
             "in part"
         )
 
@@ -130,14 +132,14 @@ def _closeness_rows(result: Privacy, count: int) -> Iterator[Row]:
             n=count,
             better="neither",
             note=f"median distance over that of the {result.baseline} images; "
-            f"p = {space.p_value:.2g}",
+            f"{p_text(space.p_value)}",
         )
         yield Row(
             metric=f"copied_share[{space.space}]",
             value=space.close_share,
             n=count,
             better="lower",
-            note=f"nearer than 99 % of the {result.baseline} images; p = {space.close_p_value:.2g}",
+            note=f"nearer than 99 % of the {result.baseline} images; {p_text(space.close_p_value)}",
         )
 
 

@@ -106,8 +106,9 @@ class ImageSet:
             "shape": list(self.images.shape[1:]),
             "dtype": str(self.images.dtype),
             "sha256": self.sha256,
-            "patients": None if self.patients is None else self.patients.count,
-            "patients_from": None if self.patients is None else self.patients.source,
+            "unit": self.unit,
+            "groups": None if self.patients is None else self.patients.count,
+            "groups_from": None if self.patients is None else self.patients.source,
         }
 
 
@@ -162,7 +163,8 @@ def _from_path(path: Path, name: str) -> ImageSet:
     if path.suffix == ".txt" and path.is_file():
         return _from_files(_listed(path, name), path, name)
     if not path.is_dir():
-        raise MetricError(name, f"{path}, which is not there", "a folder of images")
+        fault = "a file of another kind" if path.exists() else "which is not there"
+        raise MetricError(name, f"{path}, {fault}", "a folder of images, a .txt or a .npy file")
     if (path / MANIFEST_NAME).is_file():
         return _from_run(path, name)
     files = sorted(file for file in path.iterdir() if is_image_file(file))

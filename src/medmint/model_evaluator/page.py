@@ -13,6 +13,11 @@ from medmint.model_evaluator.rows import Picture, table_rows
 if TYPE_CHECKING:
     from medmint.model_evaluator.report import Report
 
+#: Faults that are findings, and how metrics begin that would show them.
+_SIGNS = {
+    "Missing variety": ("recall", "coverage", "ms_ssim_of_pairs"),
+    "Copies": ("copied_share",),
+}
 _STYLE = """
 :root { color-scheme: light dark; }
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem; }
@@ -37,7 +42,7 @@ def render(report: Report) -> str:
     if report.findings:
         body.append(_list("Findings", report.findings, "findings"))
     elif report.rows:
-        body.append('<p class="fine">No copies, no collapse and no missing variety was found.</p>')
+        body.append(f'<p class="fine">{_nothing_found(report)}</p>')
     body.append("<h2>Numbers</h2>")
     body.append(table(table_rows(report.rows)))
     body.append(
@@ -52,6 +57,13 @@ def render(report: Report) -> str:
     facts = json.dumps(report.to_dict()["provenance"], indent=1)
     body.append(f"<pre>{html.escape(facts)}</pre>")
     return page(title, body)
+
+
+def _nothing_found(report: Report) -> str:
+    """Say what was looked for without a finding, and what was not looked for."""
+    measured = [row.metric for row in report.rows]
+    known = {fault: any(m.startswith(signs) for m in measured) for fault, signs in _SIGNS.items()}
+    return " ".join(f"{f}: {'none found' if k else 'not looked for'}." for f, k in known.items())
 
 
 def page(title: str, body: Sequence[str]) -> str:

@@ -106,7 +106,8 @@ def _shared_patients(one: str, other: str, sets: Mapping[str, ImageSet]) -> list
         return []
     shared = set(patients[0].names) & set(patients[1].names)
     unit = patients[0].unit
-    return [f"{len(shared)} {unit}s are in both {one} and {other}"] if shared else []
+    count = f"1 {unit} is" if len(shared) == 1 else f"{len(shared)} {unit}s are"
+    return [f"{count} in both {one} and {other}"] if shared else []
 
 
 def _of_shape(images: Array, shape: tuple[int, ...], name: str, remarks: list[str]) -> Array:
@@ -123,13 +124,21 @@ def _of_shape(images: Array, shape: tuple[int, ...], name: str, remarks: list[st
         )
         stack = resized(stack, shape[:2])
     if stack.shape[-1] != shape[-1]:
-        remarks.append(f"{name}: {stack.shape[-1]} channels were brought to {shape[-1]}")
+        remark = f"{name}: {stack.shape[-1]} channels were brought to {shape[-1]}"
+        if shape[-1] > 1:
+            remark += f"; distances measure above all the colour that {name} images have not"
+        remarks.append(remark)
         if shape[-1] == 1:
-            grey = stack.mean(axis=-1, keepdims=True)
-            stack = np.round(grey).astype(stack.dtype) if stack.dtype.kind in "ui" else grey
+            stack = in_grey(stack)[..., None]
         else:
             stack = np.repeat(stack, shape[-1], axis=-1)
     return stack[..., 0] if shape[-1] == 1 else stack
+
+
+def in_grey(stack: Array) -> Array:
+    """Return the mean over the channels, which are the last axis, in the same type."""
+    grey = np.asarray(stack.mean(axis=-1))
+    return np.round(grey).astype(stack.dtype) if stack.dtype.kind in "ui" else grey
 
 
 def resized(stack: Array, size: tuple[int, ...]) -> Array:

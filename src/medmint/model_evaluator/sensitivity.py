@@ -24,6 +24,8 @@ from medmint.model_evaluator.sections import UNSCALED
 from medmint.tables import format_table
 
 Floats = NDArray[np.float64]
+#: By less than this share values differ through the order of their sums alone.
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +80,10 @@ class Sensitivity:
     pictures: tuple[Picture, ...] = field(default=(), repr=False)
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return a line per combination, mean and deviation over the seeds."""
+        """Return a line per combination, mean and deviation over the seeds.
+
+        The deviation is None where nothing varies: one seed, or subsets that are the whole set.
+        """
         lines: dict[tuple[Any, ...], list[float]] = {}
         for point in self.points:
             key = (point.metric, point.normalisation, point.side, point.n)
@@ -86,7 +91,7 @@ class Sensitivity:
         names = ("metric", "normalisation", "side", "n")
         return [
             dict(zip(names, key, strict=True))
-            | {"mean": float(np.mean(values)), "deviation": float(np.std(values))}
+            | {"mean": float(np.mean(values)), "deviation": _deviation(values)}
             for key, values in lines.items()
         ]
 
@@ -103,7 +108,7 @@ class Sensitivity:
         """
         title = "Sensitivity of the Frechet distance"
         rows = [
-            row | {name: f"{row[name]:.4g}" for name in ("mean", "deviation")}
+            row | {n: "" if row[n] is None else f"{row[n]:.4g}" for n in ("mean", "deviation")}
             for row in self.rows()
         ]
         return written(
@@ -165,6 +170,11 @@ def fid_sensitivity(real: Any, synthetic: Any, variations: Variations | None = N
 def _values(variations: Variations) -> dict[str, Sequence[Any]]:
     """Return the values of each setting, networks as they are."""
     return {name: getattr(variations, name) for name in variations.__slots__}
+
+
+def _deviation(values: Sequence[float]) -> float | None:
+    varies = np.ptp(values) > _ROUNDING * max(map(abs, values))
+    return float(np.std(values)) if varies else None
 
 
 def _points(real: ImageSet, synthetic: ImageSet, variations: Variations) -> Iterator[Point]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -14,7 +14,7 @@ from medmint.metrics.comparison import relative_distance
 from medmint.metrics.images import image_stack
 from medmint.model_evaluator.evaluator import ModelEvaluator
 from medmint.model_evaluator.image_sets import ImageSet, read_image_set
-from medmint.model_evaluator.preparation import equal_number, on_one_scale
+from medmint.model_evaluator.preparation import equal_number, in_grey, on_one_scale
 from medmint.samples import draw_seed
 from medmint.tables import format_table
 
@@ -66,6 +66,8 @@ class Suitability:
         Distance among the user's images over that to the synthetic ones, at equal size, in
         radiomic-style descriptors: about 1 where they are as near as the user's own.
     seed, n : int
+    warnings : tuple of str
+        What is odd about the user's images.
     """
 
     model_id: str
@@ -73,6 +75,7 @@ class Suitability:
     relative_distance: float
     seed: int
     n: int
+    warnings: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> str:
@@ -94,7 +97,8 @@ class Suitability:
         return [{name: getattr(check, name) for name in names} for check in self.checks]
 
     def __str__(self) -> str:
-        return f"{format_table(self.rows())}\n\n{self.verdict}"
+        remarks = [f"\n- {warning}" for warning in self.warnings]
+        return f"{format_table(self.rows())}\n\n{self.verdict}{''.join(remarks)}"
 
 
 def judge_suitability(
@@ -146,6 +150,9 @@ def judge_suitability(
             f"the kind that {record.model_id} generates, shape {made.images.shape[1:]}",
         )
     spec = record.execution.output.get("image")
+    if image_stack(own.images[:1]).shape[-1] == 1 and image_stack(made.images[:1]).shape[-1] > 1:
+        # Where one of the two has no colour, what is left to compare is grey.
+        made = replace(made, images=in_grey(made.images))
     scaled, _ = on_one_scale(
         {"real": own, "synthetic": made},
         spec.window if spec and made.images.dtype != np.uint8 else None,
@@ -162,6 +169,7 @@ def judge_suitability(
         relative_distance=relative.ratio,
         seed=seed,
         n=len(real),
+        warnings=own.warnings,
     )
 
 
@@ -225,7 +233,8 @@ def _intensity(own: ImageSet, made: ImageSet, scaled: Mapping[str, ImageSet]) ->
         scaled[name].images.reshape(len(scaled[name]), -1).mean(axis=1, dtype=np.float64)
         for name in ("real", "synthetic")
     ]
-    spread = max(float(means[0].std()), 1e-6)
+    level = 1.0 if scaled["real"].images.dtype == np.uint8 else 1 / 255
+    spread = max(float(means[0].std()), level)
     away = abs(float(means[1].mean() - means[0].mean())) / spread
     same_type = own.images.dtype == made.images.dtype
     outcome: Outcome = "fits" if same_type and away < _INTENSITY else "look"

@@ -10,14 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from numpy.typing import NDArray
-
 from medmint.catalogue.records import ModelRecord
 from medmint.errors import GenerationError
-from medmint.generation_request import (
-    GenerationRequest,
-    conditions_of,
-)
+from medmint.generation_request import GenerationRequest
+from medmint.model_executor.asking import ask
 from medmint.model_executor.batch_size import default_batch_size
 from medmint.model_executor.plan import Plan, Planner
 from medmint.model_executor.session import Session
@@ -28,7 +24,7 @@ from medmint.packages.package import Package
 from medmint.packages.workers.pool import WorkerPool
 from medmint.packages.workers.process import OutOfMemoryError, Worker
 from medmint.progress import Progress, progress_bar
-from medmint.samples import Batch, GenerationResult, batch_seed, latent_vectors
+from medmint.samples import Batch, GenerationResult
 from medmint.settings import Settings
 from medmint.writers.formats import WRITERS
 from medmint.writers.run_folder import RunFolder, new_run_folder
@@ -218,7 +214,11 @@ class ModelExecutor:
         if start == plan.num_samples:
             return
         size = plan.batch_size
-        ahead = _ask(plan, worker, start, size)
+
+        def asked(start: int) -> int:
+            return ask(plan, worker, range(start, min(start + size, plan.num_samples)))
+
+        ahead = asked(start)
         while start < plan.num_samples:
             stop = min(start + size, plan.num_samples)
             try:
@@ -229,33 +229,16 @@ class ModelExecutor:
                 size = (stop - start + 1) // 2
                 logger.warning("Memory ran out: going on in batches of %d", size)
                 halve(start, size)
-                ahead = _ask(plan, worker, start, size)
+                ahead = asked(start)
                 continue
             except GenerationError as error:
                 error.first_sample = start
                 raise
             if stop < plan.num_samples:
-                ahead = _ask(plan, worker, stop, size)
+                ahead = asked(stop)
             yield read_batch(plan.record, frame, start, stop - start)
             start = stop
 
 
 def _keep_size(start: int, batch_size: int) -> None:
     """Nothing has to be noted where samples are not saved."""
-
-
-def _ask(plan: Plan, worker: Worker, start: int, size: int) -> int:
-    """Send the request for the batch that begins at ``start``."""
-    stop = min(start + size, plan.num_samples)
-    message: dict[str, Any] = {"op": "batch", "options": dict(plan.options)}
-    if plan.record.execution.contract == "generate":
-        message |= {"num_samples": stop - start, "seed": batch_seed(plan.seed, start)}
-        given = {} if plan.latents is None else {"latents": plan.latents[start:stop]}
-        return worker.request(message, given)
-    if plan.latents is not None:
-        arrays: dict[str, NDArray[Any]] = {"latents": plan.latents[start:stop]}
-    else:
-        length = plan.record.execution.generate_method.input_latent_vector_size or 0
-        arrays = {"latents": latent_vectors(plan.seed, start, stop, length)}
-    classes = conditions_of(plan.condition, plan.record, plan.seed, start, stop)
-    return worker.request(message, arrays if classes is None else arrays | {"condition": classes})

@@ -7,16 +7,14 @@ from collections import OrderedDict
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from medmint.catalogue.records import OutputSpec
 from medmint.errors import GenerationError
+from medmint.model_executor.asking import ask
 from medmint.model_executor.plan import Plan
 from medmint.model_executor.session import Ask, Session
 from medmint.packages.contract import read_batch
-from medmint.packages.workers.process import OutOfMemoryError, Worker
-from medmint.samples import Batch, batch_seed, draw_conditions, latent_vectors
+from medmint.packages.workers.process import OutOfMemoryError
+from medmint.samples import Batch
 
 logger = logging.getLogger(__name__)
 
@@ -67,11 +65,11 @@ class SampleSource:
         """Let the worker begin with samples that will be asked for next."""
         if self._is_sampler:
             for part in self._parts(indices):
-                self._session.prefetch(self._key(part), self._asking_for(part))
+                self._prefetch(part)
             return
         for chunk in self._chunks_of(indices):
             if chunk not in self._chunks:
-                self._session.prefetch(self._key([chunk]), self._asking_for_chunk(chunk))
+                self._prefetch(self._indices_of(chunk))
 
     def samples_at(self, indices: Sequence[int]) -> list[dict[str, Any]]:
         """Return samples by index.
@@ -100,8 +98,22 @@ class SampleSource:
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_chunks": OrderedDict()}
 
-    def _key(self, numbers: Sequence[int]) -> Hashable:
-        return self._token, tuple(numbers)
+    def _prefetch(self, indices: Sequence[int]) -> None:
+        self._session.prefetch(self._key(indices), self._asking_for(indices))
+
+    def _fetch(self, indices: Sequence[int]) -> Batch:
+        try:
+            frame = self._session.fetch(self._key(indices), self._asking_for(indices))
+        except GenerationError as error:
+            error.first_sample = indices[0]
+            raise
+        return read_batch(self._plan.record, frame, indices[0], len(indices))
+
+    def _key(self, indices: Sequence[int]) -> Hashable:
+        return self._token, tuple(indices)
+
+    def _asking_for(self, indices: Sequence[int]) -> Ask:
+        return lambda worker: ask(self._plan, worker, indices)
 
     # Sampler packages
 
@@ -112,45 +124,14 @@ class SampleSource:
 
     def _make(self, indices: Sequence[int]) -> list[dict[str, Any]]:
         try:
-            frame = self._session.fetch(self._key(indices), self._asking_for(indices))
+            batch = self._fetch(indices)
         except OutOfMemoryError:
             if len(indices) == 1:
                 raise
             self._most = (len(indices) + 1) // 2
             logger.warning("Memory ran out: going on in batches of %d", self._most)
             return self.samples_at(indices)
-        except GenerationError as error:
-            error.first_sample = indices[0]
-            raise
-        batch = read_batch(self._plan.record, frame, indices[0], len(indices))
         return [_row(batch, position) for position in range(len(batch))]
-
-    def _asking_for(self, indices: Sequence[int]) -> Ask:
-        def ask(worker: Worker) -> int:
-            arrays: dict[str, NDArray[Any]] = {"latents": self._latents(indices)}
-            classes = self._classes(indices)
-            if classes is not None:
-                arrays["condition"] = classes
-            return worker.request({"op": "batch", "options": dict(self._plan.options)}, arrays)
-
-        return ask
-
-    def _latents(self, indices: Sequence[int]) -> NDArray[np.float32]:
-        plan = self._plan
-        if plan.latents is not None:
-            return plan.latents.take(indices, axis=0)
-        size = plan.record.execution.generate_method.input_latent_vector_size or 0
-        return np.concatenate([latent_vectors(plan.seed, i, i + 1, size) for i in indices])
-
-    def _classes(self, indices: Sequence[int]) -> NDArray[np.int64] | None:
-        plan = self._plan
-        if plan.condition is not None:
-            each = plan.condition
-            return each[np.asarray(indices)] if len(each) > 1 else each.repeat(len(indices))
-        count = len(plan.record.execution.conditions or ())
-        if not count:
-            return None
-        return np.concatenate([draw_conditions(plan.seed, i, i + 1, count) for i in indices])
 
     # Generate packages
 
@@ -161,33 +142,17 @@ class SampleSource:
         """Return a chunk, kept from before or made now."""
         batch = self._chunks.pop(number, None)
         if batch is None:
-            start, count = self._extent(number)
-            try:
-                frame = self._session.fetch(self._key([number]), self._asking_for_chunk(number))
-            except GenerationError as error:
-                error.first_sample = start
-                raise
-            batch = read_batch(self._plan.record, frame, start, count)
+            batch = self._fetch(self._indices_of(number))
         self._chunks[number] = batch
         while len(self._chunks) > 1 and sum(map(_size, self._chunks.values())) > KEPT_BYTES:
             self._chunks.popitem(last=False)
         return batch
 
-    def _extent(self, number: int) -> tuple[int, int]:
-        """Return first index and length of a chunk, which do not depend on ``num_samples``."""
+    def _indices_of(self, number: int) -> range:
+        """Return the samples of a chunk, which do not depend on ``num_samples``."""
         size, latents = self._plan.batch_size, self._plan.latents
-        start = number * size
-        return start, size if latents is None else min(size, len(latents) - start)
-
-    def _asking_for_chunk(self, number: int) -> Ask:
-        def ask(worker: Worker) -> int:
-            plan = self._plan
-            start, count = self._extent(number)
-            given = {} if plan.latents is None else {"latents": plan.latents[start : start + count]}
-            message = {"op": "batch", "options": dict(plan.options), "num_samples": count}
-            return worker.request(message | {"seed": batch_seed(plan.seed, start)}, given)
-
-        return ask
+        stop = (number + 1) * size
+        return range(number * size, stop if latents is None else min(stop, len(latents)))
 
 
 def _row(batch: Batch, position: int) -> dict[str, Any]:

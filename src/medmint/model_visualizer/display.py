@@ -81,7 +81,11 @@ class Display:
             scaled = (image.astype(np.float64) - low) * 255 / max(high - low, 1e-6)
             image = np.clip(scaled, 0, 255).astype(np.uint8)
         flat = _slices(image, position) if self.is_volume(image) else image
-        return np.repeat(flat[..., None], 3, axis=2) if flat.ndim == 2 else flat[..., :3]
+        if flat.ndim == 3 and flat.shape[2] >= 3:
+            return flat[..., :3]
+        # Of two channels, which are no colours, the first is shown.
+        grey = flat if flat.ndim == 2 else flat[..., 0]
+        return np.repeat(grey[..., None], 3, axis=2)
 
     def mask(self, mask: Array, position: float = 0.5) -> Picture:
         """Return the picture of a mask: white on black, or a colour for each class number.

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from medmint.catalogue.records import ModelRecord
 from medmint.errors import ArgumentError, MedmintError, WriterError
-from medmint.generation_request import GenerationRequest, conditions_of, read_latents
+from medmint.generation_request import GenerationRequest, read_latents
 from medmint.model_visualizer.display import Display, Picture
 from medmint.model_visualizer.inputs import Inputs, input_option, read_picture
 from medmint.model_visualizer.painting import Painter
 from medmint.model_visualizer.view import View, groups_of
-from medmint.samples import Array, Batch, draw_seed, latent_vectors
+from medmint.samples import Array, Batch, draw_conditions, draw_seed, latent_vectors
 
 if TYPE_CHECKING:
     from medmint.model_executor import ModelExecutor
@@ -236,7 +236,7 @@ class Explorer:
         if not self.conditions:
             return None
         if given is None:
-            drawn = conditions_of(None, self.record, seed, 0, 1)
+            drawn = drawn_classes(self.record, seed, 1)
             return self.conditions[0 if drawn is None else int(drawn[0])]
         if isinstance(given, int) and 0 <= given < len(self.conditions):
             return self.conditions[given]
@@ -261,6 +261,12 @@ def class_names(record: ModelRecord) -> tuple[str, ...]:
     if record.execution.conditions:
         return record.execution.conditions
     return tuple(map(str, _choices(record).get("condition", ())))
+
+
+def drawn_classes(record: ModelRecord, seed: int, count: int) -> NDArray[np.int64] | None:
+    """Return the classes that ``generate`` draws for the first samples of a seed, if it does."""
+    classes = record.execution.conditions
+    return draw_conditions(seed, 0, count, len(classes)) if classes else None
 
 
 def settings_of(record: ModelRecord, given: Mapping[str, Any]) -> list[Setting]:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medmint.errors import MedmintError
+from medmint.model_visualizer.controls import REACH, ROWS_PER_PAGE, Controls
 from medmint.model_visualizer.explorer import Explorer, Setting
 from medmint.model_visualizer.widgets import as_text, from_text
-from medmint.model_visualizer.window import REACH, ROWS_PER_PAGE
 from medmint.optional import require
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ _STYLE, _LAYOUT = {"description_width": "120px"}, {"width": "380px"}
 _PANE_PIXELS = 320
 
 
-class Panel:
+class Panel(Controls):
     """A box of widgets with the newest pictures and the controls of an explorer.
 
     Parameters
@@ -40,11 +40,8 @@ class Panel:
 
     def __init__(self, explorer: Explorer, *, folder: Path) -> None:
         self._widgets = require("ipywidgets", extra="notebook")
-        self.explorer = explorer
-        self._folder = folder
-        self._position = 0.5
+        super().__init__(explorer, folder=folder)
         self._is_following = True
-        self.controls: dict[str, Any] = {}
         self._title = self._widgets.HTML()
         self._status = self._widgets.HTML()
         self._pictures = self._widgets.HBox()
@@ -145,34 +142,13 @@ class Panel:
         names = self._pages[(page - 1) * ROWS_PER_PAGE : page * ROWS_PER_PAGE]
         self._rows.children = [self.controls[name] for name in names]
 
-    def _seed(self) -> None:
-        self.explorer.reseed()
-        self._put_sliders()
-
-    def _reset(self) -> None:
-        self.explorer.reset()
-        self._put_sliders()
-
     def _put_sliders(self) -> None:
-        """Put all sliders where the view has them, as if nobody had moved them."""
         view, self._is_following = self.explorer.view, False
         values = {g.label: shift for g, shift in zip(view.groups, view.shifts, strict=True)}
         for name, value in (values | {"offset": view.offset}).items():
             if name in self.controls:
                 self.controls[name].value = value
         self._is_following = True
-
-    def _save(self) -> None:
-        try:
-            saved = self.explorer.save(self._folder)
-        except MedmintError as error:
-            self._say(error)
-        else:
-            self._say(f"saved {', '.join(path.name for path in saved)}")
-
-    def _slice(self, position: float) -> None:
-        self._position = position
-        self._show()
 
     def _update(self) -> None:
         """Show what was drawn; called by the thread that draws."""
@@ -197,8 +173,7 @@ class Panel:
             f"<b>{html.escape(record.title)}</b><br>"
             f"<small>{record.model_id} · {html.escape(self.explorer.caption)}</small>"
         )
-        drawn = self.explorer.drawn
-        self._say(f"drawn in {drawn.seconds * 1000:.0f} ms" if drawn else "")
+        self._say_how_long()
 
     def _say(self, message: str | MedmintError) -> None:
         first = html.escape(str(message).partition("\n")[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medmint.errors import ArgumentError, WriterError
+from medmint.home import write_file
 from medmint.model_visualizer.display import Picture
 from medmint.sheets import contact_sheet
 
@@ -87,29 +89,23 @@ class Still:
         ArgumentError
             If an animation is asked for and the pictures are no sequence.
         WriterError
-            If it cannot be written there, or there is no such format.
+            If it cannot be written there, or there is no such format. What was there stays.
         """
-        if not path.suffix:
-            raise WriterError(path, "its name has no ending that says the format, such as .png")
-        kind = ANIMATIONS.get(path.suffix.lower())
-        if kind is not None and not self.is_sequence:
-            allowed = "a picture such as .png: only kind='interpolation' moves"
-            raise ArgumentError("path", str(path), allowed)
-        try:
-            if kind is None:
-                figure.savefig(path)
-                return
+        kind = file_format(path, is_sequence=self.is_sequence)
+        buffer = io.BytesIO()
+        if kind not in ANIMATIONS.values():
+            figure.savefig(buffer, format=kind)
+        else:
             first, *others = self._frames()
             first.save(
-                path,
+                buffer,
                 format=kind,
                 save_all=True,
                 append_images=others,
                 duration=_FRAME_MILLISECONDS,
                 loop=0,
             )
-        except (OSError, ValueError) as error:
-            raise WriterError(path, str(error)) from error
+        write_file(path, buffer.getvalue())
 
     def _frames(self) -> list[Image]:
         """Return the pictures there and back, so that the animation has no jump."""
@@ -118,6 +114,37 @@ class Still:
         factor = max(1, -(-_SMALLEST_FRAME // min(self.pictures[0].shape[:2])))
         there = [one.repeat(factor, 0).repeat(factor, 1) for one in self.pictures]
         return [Image.fromarray(frame) for frame in [*there, *there[-2:0:-1]]]
+
+
+def file_format(path: Path, *, is_sequence: bool) -> str:
+    """Return the format that the name of a picture stands for; that of animations is in capitals.
+
+    Raises
+    ------
+    ArgumentError
+        If it is that of an animation and the pictures are no sequence.
+    WriterError
+        If there is no such format.
+
+    Examples
+    --------
+    >>> file_format(Path("way.gif"), is_sequence=True), file_format(Path("a.PNG"), is_sequence=True)
+    ('GIF', 'png')
+    """
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    ending = path.suffix.lower()
+    if ending in ANIMATIONS and not is_sequence:
+        allowed = "a picture such as .png: only kind='interpolation' moves"
+        raise ArgumentError("path", str(path), allowed)
+    if not ending:
+        raise WriterError(path, "its name has no ending that says the format, such as .png")
+    known = FigureCanvasBase.get_supported_filetypes()
+    if ending not in ANIMATIONS and ending[1:] not in known:
+        raise WriterError(
+            path, f"{ending} is no format of pictures", "Use .png, .jpg, .pdf or .svg."
+        )
+    return ANIMATIONS.get(ending, ending[1:])
 
 
 def interpolate(start: Latents, end: Latents, *, steps: int) -> Latents:

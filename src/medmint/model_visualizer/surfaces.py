@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
+from medmint.errors import ArgumentError
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+def check_backend() -> None:
+    """See that ``MPLBACKEND`` is one that there is; else matplotlib cannot even be imported.
+
+    Raises
+    ------
+    ArgumentError
+        If it names nothing.
+    """
+    try:
+        import matplotlib  # noqa: F401
+    except ValueError as error:
+        backend = os.environ.get("MPLBACKEND")
+        raise ArgumentError("MPLBACKEND", backend, "a backend of matplotlib, or nothing") from error
 
 
 def is_notebook() -> bool:

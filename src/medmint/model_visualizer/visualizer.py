@@ -10,13 +10,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medmint.errors import ArgumentError, DisplayError
-from medmint.generation_request import GenerationRequest, conditions_of, read_latents
+from medmint.errors import ArgumentError, ContractError, DisplayError
+from medmint.generation_request import GenerationRequest, read_latents
 from medmint.model_visualizer.display import Display, Picture
-from medmint.model_visualizer.explorer import Explorer, class_names, latent_size, no_latents
+from medmint.model_visualizer.explorer import (
+    Explorer,
+    class_names,
+    drawn_classes,
+    latent_size,
+    no_latents,
+)
 from medmint.model_visualizer.inputs import Inputs, input_option, read_picture
 from medmint.model_visualizer.sensitivity import LatentSensitivity, measure_effects
-from medmint.model_visualizer.stills import Still, interpolate
+from medmint.model_visualizer.stills import Still, file_format, interpolate
+from medmint.model_visualizer.surfaces import check_backend
 from medmint.model_visualizer.view import Group, groups_of
 from medmint.progress import progress_bar
 from medmint.samples import Batch, draw_seed, latent_vectors
@@ -29,6 +36,10 @@ if TYPE_CHECKING:
 
 PREVIEWS = ("grid", "interpolation", "traversal", "conditions")
 _AUTO_CLOSE_SECONDS = 1.0
+#: No draw from a prior is further from another one, and no latent vector overflows.
+_FURTHEST = 1e6
+#: More pictures than a screen has room for, or samples than a measure has use for.
+_MOST = 4096
 
 Latents = NDArray[np.float32]
 
@@ -77,6 +88,8 @@ class ModelVisualizer:
         """
         from medmint.model_visualizer.surfaces import is_notebook, open_figure, show_figure
 
+        check_backend()
+
         figure = open_figure()
         if figure is None and not is_notebook():
             raise DisplayError(self._record.model_id)
@@ -106,6 +119,8 @@ class ModelVisualizer:
         """Return the state that windows and notebooks show, the sliders in the wanted order."""
         explorer = Explorer(self._executor, request, slider_grouper=slider_grouper)
         if sensitivity is not None:
+            if not isinstance(sensitivity, LatentSensitivity):
+                raise ArgumentError("sensitivity", sensitivity, "what latent_sensitivity() gave")
             measured = (sensitivity.model_id, sensitivity.slider_grouper)
             wanted = (self._record.model_id, slider_grouper)
             if measured != wanted:
@@ -115,7 +130,13 @@ class ModelVisualizer:
         return explorer
 
     def preview(
-        self, request: GenerationRequest, n: int, kind: str = "grid", *, slider_grouper: int = 10
+        self,
+        request: GenerationRequest,
+        n: int,
+        kind: str = "grid",
+        *,
+        slider_grouper: int = 10,
+        target: Path | None = None,
     ) -> Still:
         """Draw still pictures; needs no display.
 
@@ -130,15 +151,20 @@ class ModelVisualizer:
             What to draw.
         slider_grouper : int
             Latent variables of a row of a traversal.
+        target : Path, optional
+            Where the picture is going to be saved: a name that cannot be is refused at once.
 
         Raises
         ------
         ArgumentError
             If there is no such kind, or the model lacks what it needs.
         """
-        if kind not in PREVIEWS:
+        if not isinstance(kind, str) or kind not in PREVIEWS:
             raise ArgumentError("kind", kind, " or ".join(map(repr, PREVIEWS)))
+        check_backend()
         _check_count("n", n, least=2 if kind in ("interpolation", "traversal") else 1)
+        if target is not None:
+            file_format(target, is_sequence=kind == "interpolation")
         seed = draw_seed() if request.seed is None else request.seed
         request = replace(request, seed=seed, save_images=False)
         title = f"{self._record.title}\n{self._record.model_id} · seed {seed}"
@@ -179,14 +205,12 @@ class ModelVisualizer:
         """
         size = self._latent_size()
         _check_count("samples", samples, least=2)
-        if not isinstance(distance, int | float) or not 0 < distance < np.inf:
-            raise ArgumentError("distance", distance, "a finite number above 0")
+        is_number = isinstance(distance, int | float | np.number) and distance is not True
+        if not is_number or not 0 < distance <= _FURTHEST:
+            raise ArgumentError("distance", distance, f"a number above 0, of {_FURTHEST:g} at most")
         groups = groups_of(size, slider_grouper)
         seed = draw_seed() if request.seed is None else request.seed
-        condition = conditions_of(None, self._record, seed, 0, samples)
-        request = replace(request, seed=seed, save_images=False)
-        if condition is not None and request.condition is None:
-            request = replace(request, condition=condition)
+        request = self._with_classes(replace(request, seed=seed, save_images=False), samples)
         display = Display(self._record)
         with progress_bar("groups") as progress:
             *effects, independent = measure_effects(
@@ -235,9 +259,7 @@ class ModelVisualizer:
 
     def _interpolation(self, request: GenerationRequest, n: int, title: str) -> Still:
         start, end = self._latents(request, 2)
-        if request.condition is None:
-            drawn = conditions_of(None, self._record, request.seed or 0, 0, 1)
-            request = replace(request, condition=None if drawn is None else drawn[0])
+        request = self._with_classes(request, 1)
         pictures = self._pictures(replace(request, latents=interpolate(start, end, steps=n)))
         return Still(title=title, pictures=pictures, columns=min(n, 8), is_sequence=True)
 
@@ -246,9 +268,7 @@ class ModelVisualizer:
     ) -> Still:
         groups = groups_of(self._latent_size(), slider_grouper)
         (start,) = self._latents(request, 1)
-        if request.condition is None:
-            drawn = conditions_of(None, self._record, request.seed or 0, 0, 1)
-            request = replace(request, condition=None if drawn is None else drawn[0])
+        request = self._with_classes(request, 1)
         shifts = np.linspace(-3, 3, n, dtype=np.float32)
         latents = np.repeat(start[None], len(groups) * n, axis=0)
         for row, group in enumerate(groups):
@@ -278,6 +298,12 @@ class ModelVisualizer:
             column_names=classes,
         )
 
+    def _with_classes(self, request: GenerationRequest, count: int) -> GenerationRequest:
+        """Hold on to the classes of the first samples, whatever is drawn of them."""
+        if request.condition is not None:
+            return request
+        return replace(request, condition=drawn_classes(self._record, request.seed or 0, count))
+
     def _latent_size(self) -> int:
         size = latent_size(self._record)
         if not size:
@@ -301,9 +327,13 @@ class ModelVisualizer:
         pictures = []
         for image, mask in self._samples(request, display):
             picture = display.image(image)
-            pictures.append(
-                picture if mask is None else outlined(picture, display.mask_values(mask))
-            )
+            if mask is not None:
+                inside = display.mask_values(mask)
+                if inside.shape != picture.shape[:2]:
+                    expected, found = "masks as large as the images", f"{mask.shape}"
+                    raise ContractError(self._record.model_id, expected, found)
+                picture = outlined(picture, inside)
+            pictures.append(picture)
         return pictures
 
     def _samples(self, request: GenerationRequest, display: Display) -> Iterator[tuple[Any, Any]]:
@@ -338,5 +368,5 @@ def _resized(picture: Picture, shape: tuple[int, ...]) -> Picture:
 
 def _check_count(name: str, value: Any, *, least: int) -> None:
     is_whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not is_whole or value < least:
-        raise ArgumentError(name, value, f"a whole number of at least {least}")
+    if not is_whole or not least <= value <= _MOST:
+        raise ArgumentError(name, value, f"a whole number from {least} to {_MOST}")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medmint.errors import MedmintError
+from medmint.model_visualizer.controls import REACH, ROWS_PER_PAGE, Controls
 from medmint.model_visualizer.explorer import Explorer, Setting
 from medmint.model_visualizer.widgets import (
     ALARM,
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
 
     from medmint.model_visualizer.display import Picture
 
-#: How far a slider goes to each side, in standard deviations of a latent variable.
-REACH = 3.0
-ROWS_PER_PAGE = 14
 #: Size of a new window, which fits on small screens, and that in which letters have their size.
 _INCHES, _REFERENCE_INCHES = (11.0, 7.3), (12.0, 8.0)
 POLL_MILLISECONDS = 10
@@ -41,7 +39,7 @@ _LEFT, _WIDTH, _TOP, _STEP = 0.735, 0.195, 0.865, 0.0425
 _PANES = (0.03, 0.585, 0.11, 0.87)
 
 
-class Window:
+class Window(Controls):
     """A figure with the newest pictures and the controls of an explorer.
 
     Parameters
@@ -55,12 +53,9 @@ class Window:
     """
 
     def __init__(self, explorer: Explorer, figure: Figure, *, folder: Path) -> None:
-        self.explorer = explorer
+        super().__init__(explorer, folder=folder)
         self.figure = figure
         self.page = 0
-        self._folder = folder
-        self._position = 0.5
-        self.controls: dict[str, Any] = {}
         self._temporary: list[str] = []
         figure.set_size_inches(_INCHES)
         figure.set_facecolor(PAPER)
@@ -227,33 +222,12 @@ class Window:
     def _translate(self, number: int) -> None:
         self._then_poll(self.explorer.translate)(self.explorer.sources[number])
 
-    def _seed(self) -> None:
-        self.explorer.reseed()
-        self._start_anew()
-
-    def _reset(self) -> None:
-        self.explorer.reset()
-        self._start_anew()
-
-    def _start_anew(self) -> None:
-        """Put all sliders where the view has them."""
+    def _put_sliders(self) -> None:
         if "offset" in self.controls:
             with _silent(self.controls["offset"]) as slider:
                 slider.set_val(self.explorer.view.offset)
         self._turn(self.page)
         self._timer.start()
-
-    def _save(self) -> None:
-        try:
-            saved = self.explorer.save(self._folder)
-        except MedmintError as error:
-            self._say(error)
-        else:
-            self._say(f"saved {', '.join(path.name for path in saved)}")
-
-    def _slice(self, position: float) -> None:
-        self._position = position
-        self._show()
 
     def poll(self) -> None:
         """Show what was drawn since; called by a timer of the window while something is drawn."""
@@ -268,7 +242,6 @@ class Window:
             self._timer.stop()
 
     def _show(self) -> None:
-        """Put the newest pictures into their panes."""
         panes = self.explorer.panes(self._position)
         shapes = {name: picture.shape for name, picture in panes.items()}
         if shapes != {name: image.get_array().shape for name, image in self._images.items()}:
@@ -276,8 +249,7 @@ class Window:
         for name, picture in panes.items():
             self._images[name].set_data(picture)
         self._caption.set_text(f"{self.explorer.record.model_id} · {self.explorer.caption}")
-        drawn = self.explorer.drawn
-        self._say(f"drawn in {drawn.seconds * 1000:.0f} ms" if drawn else "")
+        self._say_how_long()
 
     def _make_panes(self, panes: dict[str, Picture]) -> None:
         for image in self._images.values():

@@ -117,6 +117,8 @@ def _check_shape(record: ModelRecord, name: str, array: Array, spec: OutputSpec 
     """Compare with the record what the sampler contract promises; images have sides in any case."""
     if name == "image" and array.ndim < 3:
         raise ContractError(record.model_id, "images with two sides or more", f"{array.shape[1:]}")
+    if array.size == 0:
+        raise ContractError(record.model_id, f"{name} with something in it", f"{array.shape[1:]}")
     if record.execution.contract != "sampler" or spec is None or spec.spatial_dims is None:
         return
     channels = spec.channels or 1

@@ -27,10 +27,9 @@ from medmint.errors import (
     ArgumentError,
     ContractError,
     IntegrityError,
-    OutputError,
     PackageError,
 )
-from medmint.home import disk_trouble, lock, make_folder, read_json, write_json
+from medmint.home import disk_trouble, lock, make_folder, new_folder, read_json, write_json
 from medmint.packages.download.partials import leftovers
 from medmint.packages.origin import local_zip, own_folder, source_of
 from medmint.packages.package import (
@@ -171,19 +170,13 @@ class PackageStore:
         WriterError
             If it cannot be written; what was copied is removed again.
         """
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise OutputError(folder, "it exists and is not empty", "Name a new folder.")
-        found = self.locate(record)
-        # Weights may lie beside the folder of the code.
-        is_all = found.weights is None or found.weights.is_relative_to(found.root)
-        source = found.root if is_all else found.root.parent
-        ignored = shutil.ignore_patterns("__pycache__")
-        with disk_trouble(folder):
-            try:
-                shutil.copytree(source, folder, dirs_exist_ok=True, ignore=ignored)
-            except BaseException:
-                shutil.rmtree(folder, ignore_errors=True)
-                raise
+        with new_folder(folder) as copied:
+            found = self.locate(record)
+            # Weights may lie beside the folder of the code.
+            is_all = found.weights is None or found.weights.is_relative_to(found.root)
+            source = found.root if is_all else found.root.parent
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(source, copied, dirs_exist_ok=True, ignore=ignored)
         return folder
 
     def folders(self) -> list[tuple[Path, list[str]]]:

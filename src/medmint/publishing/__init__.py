@@ -7,9 +7,15 @@ tokens have types of their own, which check before anything is sent and show not
 
 from medmint.publishing.deposit_api import deposit_address
 from medmint.publishing.deposition import Archive, Deposition, marker
-from medmint.publishing.flow import Deposited, Parcel, abandon, publish_package
+from medmint.publishing.flow import Deposited, Parcel, abandon, file_link, publish_package
 from medmint.publishing.github import announce
-from medmint.publishing.issues import LONGEST_BODY, Announcement, Issue, issue_form
+from medmint.publishing.issues import (
+    LONGEST_BODY,
+    Announcement,
+    Issue,
+    check_repository,
+    issue_form,
+)
 from medmint.publishing.journal import Journal
 from medmint.publishing.metadata import (
     Creator,
@@ -38,11 +44,13 @@ __all__ = [
     "deposit_address",
     "Parcel",
     "Deposited",
+    "file_link",
     "publish_package",
     "abandon",
     "Announcement",
     "Issue",
     "LONGEST_BODY",
     "announce",
+    "check_repository",
     "issue_form",
 ]

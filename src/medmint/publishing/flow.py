@@ -76,10 +76,21 @@ class Deposited:
             is_published=deposition.is_published,
             doi=deposition.doi,
             page=record if deposition.is_published else f"{address}/uploads/{number}",
-            file_url=f"{record}/files/{quote(archive.name)}?download=1",
+            file_url=file_link(record, archive.name),
             sha256=archive.sha256,
             size_bytes=archive.size_bytes,
         )
+
+
+def file_link(page: str, name: str) -> str:
+    """Return the direct link of a file of a record on Zenodo.
+
+    Examples
+    --------
+    >>> file_link("https://zenodo.org/records/7", "my model.zip")
+    'https://zenodo.org/records/7/files/my%20model.zip?download=1'
+    """
+    return f"{page}/files/{quote(name)}?download=1"
 
 
 def publish_package(

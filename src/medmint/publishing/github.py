@@ -9,15 +9,14 @@ from __future__ import annotations
 import json
 import logging
 import math
-import re
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from medmint.errors import ArgumentError, OfflineError, PublishError
+from medmint.errors import OfflineError, PublishError
 from medmint.publishing.deposition import marker
-from medmint.publishing.issues import Announcement, Issue, is_issue
+from medmint.publishing.issues import REPOSITORY, Announcement, Issue, check_repository, is_issue
 from medmint.publishing.journal import Journal
 from medmint.publishing.repeating import carry_out, field_errors
 from medmint.publishing.secret import Token
@@ -31,7 +30,6 @@ logger = logging.getLogger(__name__)
 
 _PER_PAGE = 100
 _MOST_PAGES = 20
-_REPOSITORY = re.compile(r"[A-Za-z0-9-]+/[A-Za-z0-9._-]+")
 _HEADERS = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
 _TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 #: GitHub asks for at least this when it limits without a time.
@@ -83,8 +81,7 @@ def announce(
     repository = settings.github_repository
     if repository is None:
         return None
-    if not _REPOSITORY.fullmatch(repository):
-        raise ArgumentError("MEDMINT_GITHUB_REPOSITORY", repository, "owner/name")
+    check_repository(settings)
     check_address("github_url", settings.github_url)
     known = {"repository": repository, "sha256": announcement.sha256}
     with journal.locked(settings):
@@ -140,7 +137,7 @@ class _Issues:
         path = f"/repos/{self._repository}"
         answer = self._carry_out("find the repository", lambda: self._ask("GET", path))
         name = answer.get("full_name") if isinstance(answer, dict) else None
-        if not isinstance(name, str) or not _REPOSITORY.fullmatch(name):
+        if not isinstance(name, str) or not REPOSITORY.fullmatch(name):
             name = self._repository
         return f"/repos/{name}"
 

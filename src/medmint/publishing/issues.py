@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -10,6 +11,8 @@ from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 from medmint.errors import ArgumentError
 from medmint.publishing.deposition import marker
 from medmint.settings import Settings
+
+REPOSITORY = re.compile(r"[A-Za-z0-9-]+/[A-Za-z0-9._-]+")
 
 #: Characters that GitHub takes in the body of an issue.
 LONGEST_BODY = 65_536
@@ -99,6 +102,19 @@ def is_issue(answer: Any) -> bool:
         and type(answer.get("number")) is int
         and isinstance(answer.get("html_url"), str)
     )
+
+
+def check_repository(settings: Settings) -> None:
+    """Raise `ArgumentError` if the repository for issues is not named as ``owner/name``.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> check_repository(Settings(home=Path(), github_repository="owner/models"))
+    """
+    repository = settings.github_repository
+    if repository is not None and not REPOSITORY.fullmatch(repository):
+        raise ArgumentError("MEDMINT_GITHUB_REPOSITORY", repository, "owner/name")
 
 
 def issue_form(settings: Settings, announcement: Announcement) -> str | None:

@@ -92,13 +92,7 @@ class Journal:
         """Note that a step is done, in place of what was noted of it before."""
         steps = self.steps
         if steps.get(step) != facts:
-            self._write({**steps, step: facts})
-
-    def forget(self, *names: str) -> None:
-        """Strike steps, so that they are carried out again."""
-        steps = self.steps
-        if steps.keys() & set(names):
-            self._write({name: noted for name, noted in steps.items() if name not in names})
+            write_json(self.path, {"version": _VERSION, "steps": {**steps, step: facts}})
 
     def clear(self) -> None:
         """Remove the file: the next call begins anew."""
@@ -106,9 +100,6 @@ class Journal:
             self.path.unlink(missing_ok=True)
         except OSError as error:
             raise self._unusable(error.strerror or str(error)) from error
-
-    def _write(self, steps: dict[str, Any]) -> None:
-        write_json(self.path, {"version": _VERSION, "steps": steps})
 
     def _unusable(self, reason: str) -> PublishError:
         return PublishError(

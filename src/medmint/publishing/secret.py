@@ -43,6 +43,8 @@ class Token:
     __slots__ = ("_value",)
 
     def __init__(self, value: str, name: str = "token") -> None:
+        if not isinstance(value, str):
+            raise ArgumentError(name, type(value).__name__, "a text")
         stripped = value.strip()
         if not stripped or len(stripped) > _LONGEST:
             found = "nothing" if not stripped else f"{len(stripped)} characters"

@@ -19,7 +19,7 @@ from medmint.optional import require
 from medmint.samples import Array
 from medmint.writers.identity import NAMESPACE, pixel_role, sample_uid, short_name
 from medmint.writers.png import encode_png
-from medmint.writers.sample_writer import EncodedFile, Sample, is_colour, number_of_sides
+from medmint.writers.sample_writer import EncodedFile, Sample, is_colour, number_of_sides, refusal
 from medmint.writers.segmentation import SegmentationWriter
 from medmint.writers.whole_numbers import Storage, WholeNumbers
 
@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 #: Its multi-frame forms, by samples per pixel and bits.
 _MULTI_FRAME = {(1, 8): ".2", (1, 16): ".3", (3, 8): ".4"}
+#: Rows and columns are counted in 16 bits.
+_LONGEST_SIDE = 65535
 _EXPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
 _IMPLEMENTATION = f"2.25.{NAMESPACE.int}"
 _PAGE_NUMBER_VECTOR, _SLICE_LOCATION_VECTOR = 0x00182001, 0x00182005
@@ -93,6 +95,8 @@ class DicomWriter:
         spec = self._numbers.specs.get(name)
         stored = self._numbers.store(name, array)
         storage = self._numbers.storage(name, array)
+        if max(array.shape[:2]) > _LONGEST_SIDE:
+            raise refusal("dicom", "npy", name, f"has a side of more than {_LONGEST_SIDE} pixels")
         is_volume = number_of_sides(array, spec) == 3
         dataset = self._pydicom.Dataset()
         dataset.file_meta = self._pydicom.dataset.FileMetaDataset()

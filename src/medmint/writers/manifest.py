@@ -1,10 +1,12 @@
-"""Lines of a manifest: read from a file that may be torn, cut off or not ours at all."""
+"""A manifest as it is found: it may be torn, cut off or not ours at all."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,25 @@ _HEADER_START = b'{"medmint_manifest"'
 #: The form of the names that a run writes. A manifest may come from anywhere: nothing of another
 #: form that it lists is ever removed.
 _OWN_FILE = re.compile(r"[A-Za-z_]\w*/\d{6,}(\.\w+){1,2}")
+
+
+@dataclass(frozen=True, slots=True)
+class Boundary:
+    """The end of the last whole batch of a run, from which it goes on.
+
+    Attributes
+    ----------
+    start : int
+        Index of the next sample.
+    length : int, bytes
+        How much of the manifest is kept.
+    batch_size : int
+        Size of the batches from there on.
+    """
+
+    start: int
+    length: int
+    batch_size: int
 
 
 def first_line(path: Path) -> bytes | None:
@@ -60,6 +81,46 @@ def read_entry(line: bytes) -> dict[str, Any] | None:
     return entry if isinstance(entry, dict) else None
 
 
+def entries(manifest: Path) -> Iterator[dict[str, Any]]:
+    """Yield the lines of a manifest up to the first one that is torn."""
+    with manifest.open("rb") as lines:
+        for line in lines:
+            if (entry := read_entry(line)) is None:
+                return
+            yield entry
+
+
+def last_boundary(manifest: Path, batch_size: int, num_samples: int) -> Boundary:
+    """Find the end of the last batch whose files are all as they were written.
+
+    Parameters
+    ----------
+    manifest : Path
+        In the folder of the files that it lists.
+    batch_size : int
+        That of its header; lines may say that it was halved.
+    num_samples : int
+        How many samples the run shall have in the end.
+    """
+    size, origin, done = batch_size, 0, 0
+    keep = length = 0
+    with manifest.open("rb") as lines:
+        for number, line in enumerate(lines):
+            entry = read_entry(line)
+            if entry is None or entry.get("index", done) != done:
+                break
+            if not _is_whole(manifest.parent, entry):
+                break
+            keep += len(line)
+            if "from_index" in entry and number:
+                size, origin = int(entry["batch_size"]), int(entry["from_index"])
+            done += "index" in entry
+            if (done - origin) % size == 0 or done == num_samples:
+                length = keep
+    start = done if done == num_samples else origin + (done - origin) // size * size
+    return Boundary(start, length, size)
+
+
 def listed_files(entry: Mapping[str, Any]) -> dict[str, Any]:
     """Return the files that a manifest line lists, with the sha256 that it gives of each."""
     listed = {
@@ -70,6 +131,19 @@ def listed_files(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 def _has_hash(key: str, entry: Mapping[str, Any]) -> bool:
     return f"{key}_sha256" in entry and isinstance(entry[key], str)
+
+
+def _is_whole(folder: Path, entry: Mapping[str, Any]) -> bool:
+    """Tell whether the files of a line are there as they were written."""
+    for name, promised in listed_files(entry).items():
+        try:
+            with (folder / name).open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError:
+            return False
+        if found != promised:
+            return False
+    return True
 
 
 def difference(present: Mapping[str, Any], header: Mapping[str, Any]) -> str:

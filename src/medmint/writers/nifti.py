@@ -25,6 +25,9 @@ _TYPES = frozenset({"uint8", "uint16", "int16", "int32", "float32", "float64"})
 _COLOURS = {3: "RGB", 4: "RGBA"}
 _SCANNER = 1
 
+#: Sides are counted in 16 bits with a sign.
+_LONGEST_SIDE = 32767
+
 
 class NiftiWriter:
     """A compressed NIfTI file for each output; masks are label maps with the image's geometry.
@@ -60,6 +63,8 @@ class NiftiWriter:
         colour = is_colour(array, own)
         sides = number_of_sides(array, own)
         _check(name, array.dtype.name, sides, array.shape[-1] if colour else 1)
+        if max(array.shape) > _LONGEST_SIDE:
+            raise refusal("nifti", "npy", name, f"has a side of more than {_LONGEST_SIDE} pixels")
         spacing = _spacing(self._geometry("spacing_mm", name), sides)
         orientation = self._geometry("orientation", name) or ""
         affine = affine_of(spacing, orientation[:sides])

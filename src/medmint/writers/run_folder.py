@@ -25,10 +25,11 @@ from medmint.errors import MedmintError, OutputError, WriterError
 from medmint.samples import MANIFEST_NAME, Batch
 from medmint.writers.manifest import (
     difference,
+    entries,
     first_line,
     is_torn,
+    last_boundary,
     listed_files,
-    read_entry,
     read_header,
 )
 from medmint.writers.sample_writer import EncodedFile, Sample, SampleWriter
@@ -143,7 +144,7 @@ class RunFolder:
         self.batch_size = int(header["batch_size"])
         present = self.header()
         if present is not None:
-            count = sum("index" in entry for entry in self._entries())
+            count = sum("index" in entry for entry in entries(self._manifest))
             obstacle = self._obstacle(difference(present, header), count, num_samples)
             if obstacle is None:
                 self._header = present
@@ -181,7 +182,8 @@ class RunFolder:
 
     def finish(self) -> None:
         """Write the table of measurements, where the model gives any."""
-        rows = ({"index": e["index"], **e["table"]} for e in self._entries() if "table" in e)
+        measured = (entry for entry in entries(self._manifest) if "table" in entry)
+        rows = ({"index": entry["index"], **entry["table"]} for entry in measured)
         first = next(rows, None)
         if first is None:
             return
@@ -224,8 +226,7 @@ class RunFolder:
         relative = f"{folder}/{index:06d}{file.suffix}"
         path = self.folder / relative
         try:
-            if not path.parent.is_dir():
-                path.parent.mkdir()
+            path.parent.mkdir(exist_ok=True)
             path.write_bytes(file.content)
         except OSError as error:
             with contextlib.suppress(OSError):
@@ -273,57 +274,23 @@ class RunFolder:
 
     def _rewind(self, header: Mapping[str, Any], num_samples: int) -> int:
         """Cut the manifest back to the last batch boundary; return the next sample's index."""
-        size, origin, done = int(header["batch_size"]), 0, 0
-        keep = boundary = 0
+        found = last_boundary(self._manifest, int(header["batch_size"]), num_samples)
+        start, self.batch_size = found.start, found.batch_size
         folders = self._folders()
-        with self._manifest.open("rb") as lines:
-            for number, line in enumerate(lines):
-                entry = read_entry(line)
-                if entry is None or entry.get("index", done) != done or not self._is_whole(entry):
-                    break
-                keep += len(line)
-                if "from_index" in entry and number:
-                    size, origin = int(entry["batch_size"]), int(entry["from_index"])
-                done += "index" in entry
-                if (done - origin) % size == 0 or done == num_samples:
-                    boundary = keep
-        start = done if done == num_samples else origin + (done - origin) // size * size
         try:
-            os.truncate(self._manifest, boundary)
+            os.truncate(self._manifest, found.length)
             if start < num_samples:
-                self._remove_files(range(num_samples, start + size), folders)
+                self._remove_files(range(num_samples, start + self.batch_size), folders)
         except OSError as error:
             raise _cannot_write(self._manifest, error) from error
-        self.batch_size = size
         return start
-
-    def _is_whole(self, entry: Mapping[str, Any]) -> bool:
-        """Tell whether the files of a line are there as they were written."""
-        for name, promised in listed_files(entry).items():
-            try:
-                with (self.folder / name).open("rb") as file:
-                    found = hashlib.file_digest(file, "sha256").hexdigest()
-            except OSError:
-                return False
-            if found != promised:
-                return False
-        return True
-
-    def _entries(self) -> Iterator[dict[str, Any]]:
-        """Yield the whole lines of the manifest."""
-        with self._manifest.open("rb") as lines:
-            for line in lines:
-                if (entry := read_entry(line)) is None:
-                    return
-                yield entry
 
     def _folders(self) -> set[Path]:
         """Return the folders that this run writes to, as far as the manifest knows them."""
-        files = (listed_files(entry) for entry in self._entries())
+        files = (listed_files(entry) for entry in entries(self._manifest))
         listed = next((names for names in files if names), {})
-        return {self.folder / name for name in (*FOLDERS.values(), SHARED_FOLDER)} | {
-            (self.folder / name).parent for name in listed
-        }
+        names = (*FOLDERS.values(), SHARED_FOLDER, *(str(Path(name).parent) for name in listed))
+        return {self.folder / name for name in names}
 
     def _remove_files(self, indices: range, folders: set[Path]) -> None:
         """Remove files of samples that a batch left when it was cut off: no line names them."""
@@ -337,10 +304,10 @@ class RunFolder:
         """Remove the run that is here, and nothing that the user may have put beside it."""
         try:
             folders = self._folders()
-            for entry in self._entries():
+            for entry in entries(self._manifest):
                 for name in listed_files(entry):
                     (self.folder / name).unlink(missing_ok=True)
-            cut_off = next(self._entries(), {}).get("batch_size", 0)
+            cut_off = next(entries(self._manifest), {}).get("batch_size", 0)
             self._remove_files(range(count, count + cut_off), folders)
             for folder in folders:
                 with contextlib.suppress(OSError):
