@@ -24,8 +24,8 @@ check:  ## lint, layout and types, changing nothing
 docs:  ## build the documentation into site/
 	python -m mkdocs build --strict
 
-notebook:  ## execute the quickstart notebook again, in place
-	jupyter execute --inplace notebooks/quickstart.ipynb
+notebook:  ## execute the notebooks again, in place
+	jupyter execute --inplace notebooks/*.ipynb
 
 build:  ## build wheel and source archive into dist/
 	python -m build
