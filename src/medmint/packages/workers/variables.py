@@ -14,10 +14,10 @@ _PASSED_ON = re.compile(
     "|(LC|CUDA|NVIDIA|OMP|KMP|MKL|OPENBLAS|MALLOC|HIP|ROCR|HSA|PYTORCH|TORCH|CUBLAS)_.*"
 )
 #: Memory that a network lets go is kept for its next layer instead of being given back to the
-#: system and asked for anew, which costs more than half of the time of a small network on a CPU.
+#: system and asked for anew, which costs up to half of the time of a small network on a CPU.
 #: The largest blocks are still given back, since a heap that holds them frays and grows.
 #: Understood by glibc; elsewhere without meaning.
-_MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(128 << 20), "MALLOC_TRIM_THRESHOLD_": str(1 << 30)}
+_MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(1 << 30)}
 _HELD_BACK = re.compile(".*(TOKEN|SECRET|PASSWORD|CREDENTIAL|_KEY|FORCE_NO_WEIGHTS_ONLY).*")
 
 
