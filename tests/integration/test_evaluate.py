@@ -60,7 +60,7 @@ def test_a_model_is_judged_and_the_report_says_on_what(folder, tmp_path):
         "embedding_descriptors",
         "against_size_frechet_distance[descriptors]",
         "nearest_pairs",
-        "distances_to_train",
+        "nearest_distances",
     }
     report.save(tmp_path / "out")
     assert json.loads((tmp_path / "out" / "report.json").read_text())["subject"] == MODEL_ID
@@ -208,3 +208,16 @@ def test_what_is_wrong_is_one_line_and_exit_code_two(
     error = capsys.readouterr().err
     assert words in error
     assert len(error.splitlines()) == 1
+
+
+def test_a_command_without_one_number_is_an_error(tmp_path, capsys):
+    for name in ("real", "other"):
+        (tmp_path / name).mkdir()
+        for number, image in enumerate(textures(8, seed=len(name))):
+            Image.fromarray(image).save(tmp_path / name / f"{number}.png")
+    arguments = ["--real", tmp_path / "real", "--synthetic", tmp_path / "other"]
+    code = main(["evaluate", *map(str, arguments), "--metrics", "usefulness"])
+    captured = capsys.readouterr()
+    assert code == 2
+    assert "train" in captured.out
+    assert captured.err == "medmint: No metric could be computed; the reasons stand above.\n"

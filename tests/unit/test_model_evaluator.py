@@ -442,7 +442,7 @@ def test_a_sampler_of_training_images_is_flagged_in_the_report():
     assert any("returns training images" in finding for finding in report.findings)
     first = report.details["privacy"]["copies"][0]
     assert first["flip"] == "left-right"
-    assert {picture.name for picture in report.pictures} >= {"nearest_pairs", "distances_to_train"}
+    assert {picture.name for picture in report.pictures} >= {"nearest_pairs", "nearest_distances"}
 
 
 @pytest.mark.slow
@@ -647,3 +647,13 @@ def test_report_of_a_folder_written_by_generate(tmp_path):
     found = read_image_set(Path(tmp_path))
     np.testing.assert_array_equal(found.images, REAL[:6].astype(np.int16) - 100)
     assert found.labels == ("0", "1", "0", "1", "0", "1")
+
+
+def test_real_images_are_not_called_training_images():
+    report = evaluate_images(REAL, OTHER, request(metrics=["privacy"]))
+    captions = " ".join(picture.caption for picture in report.pictures)
+    assert "nearest real image" in captions
+    assert "training" not in captions
+    names = {row.metric for row in report.rows}
+    assert "nearest_real_ratio[pixels]" in names
+    assert "adversarial_accuracy[real]" in names

@@ -166,3 +166,14 @@ def test_a_comparison_of_models_is_saved_with_all_reports(tmp_path):
     assert "it &lt;failed&gt;" in page.read_text()
     json.dumps(found.to_dict(), allow_nan=False)
     assert found.rows()[0]["kid[x]"] == 1.5
+
+
+def test_paths_may_be_text_everywhere(tmp_path):
+    assert REPORT.save(f"{tmp_path}/a") == tmp_path / "a" / "report.html"
+    assert REPORT.save_json(f"{tmp_path}/b.json").is_file()
+    (tmp_path / "metadata.json").write_text('{"selection": {}}')
+    assert REPORT.write_record(f"{tmp_path}/metadata.json").is_file()
+    both = ModelComparison(reports={"10002_X": REPORT}, failures={})
+    assert both.save(f"{tmp_path}/both") == tmp_path / "both" / "comparison.html"
+    with pytest.raises(ArgumentError, match="folder"):
+        REPORT.save(5)

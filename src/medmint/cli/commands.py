@@ -177,7 +177,9 @@ def run_demo(generators: Generators, options: argparse.Namespace) -> None:
         return
     print(f"{result.count} synthetic polyp images with masks, seed {result.seed}, no network used:")
     print(f"  {folder / 'images'}   RGB images, 128 x 128 pixels")
-    print(f"  {folder / 'masks'}    where the polyp is: 255, elsewhere 0")
+    print(
+        f"  {folder / 'masks'}    where the polyp is: 255, elsewhere 0; empty where there is none"
+    )
     print(f"  {folder / 'manifest.jsonl'}   model, seed, licence, a line for each sample")
     print(f"  {sheet}   all at a glance: look at this first")
     print("Next: medmint list, medmint info 10002, medmint generate 10002 --num-samples 100")

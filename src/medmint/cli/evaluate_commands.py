@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from medmint import Generators
-from medmint.errors import ArgumentError
+from medmint.errors import ArgumentError, MedmintError
 
 #: Extractors whose weights the user names.
 _WEIGHTED = ("inception", "radimagenet")
@@ -40,6 +40,8 @@ def run_evaluate(generators: Generators, options: argparse.Namespace) -> None:
         page = result.save(Path(options.output))
         if not options.json:
             print(f"\nsaved {page}")
+    if not any(report.rows for report in getattr(result, "reports", {"": result}).values()):
+        raise MedmintError("No metric could be computed; the reasons stand above.")
 
 
 def run_suitability(generators: Generators, options: argparse.Namespace) -> None:

@@ -39,10 +39,10 @@ def grids(real: Array, synthetic: Array) -> Picture:
     return _picture(figure, "grids", f"The first {_SHOWN} images of each set, not chosen.")
 
 
-def nearest_pairs(synthetic: Array, train: Array, result: Privacy) -> Picture:
-    """Show the synthetic images that are nearest to a training image, above their neighbours."""
+def nearest_pairs(synthetic: Array, reference: Array, result: Privacy, kind: str) -> Picture:
+    """Show the synthetic images that are nearest to a reference image, above their neighbours."""
     order = np.argsort(result.neighbours.distance)[:_PAIRS]
-    pairs = aligned_pairs(shown(synthetic), shown(train), result.neighbours)
+    pairs = aligned_pairs(shown(synthetic), shown(reference), result.neighbours)
     figure = _figure(10, 3.4)
     axes = np.asarray(figure.subplots(2, _PAIRS, squeeze=False))
     for column in range(_PAIRS):
@@ -58,15 +58,15 @@ def nearest_pairs(synthetic: Array, train: Array, result: Privacy) -> Picture:
             turned = "" if flip == "none" else f"\n{flip}"
             axes[0, column].set_title(f"{distance:.3f}{turned}", fontsize=8)
     caption = (
-        "The synthetic images nearest to a training image (above) and those training images "
+        f"The synthetic images nearest to a {kind} image (above) and those {kind} images "
         "(below), mirrored and shifted onto them. The number is the distance in pixels, 0 for a "
         f"copy; 1 % of the {result.baseline} images are below {result.pixels.threshold:.3f}."
     )
     return _picture(figure, "nearest_pairs", caption)
 
 
-def distances_to_train(result: Privacy) -> Picture:
-    """Show how near synthetic and unseen images come to the training images."""
+def distances_to_reference(result: Privacy, kind: str) -> Picture:
+    """Show how near synthetic and unseen images come to reference images, such as "training"."""
     spaces = [space for space in (result.pixels, result.features) if space is not None]
     figure = _figure(4.8 * len(spaces), 3.2)
     for axes, space in zip(np.ravel(figure.subplots(1, len(spaces))), spaces, strict=True):
@@ -77,14 +77,14 @@ def distances_to_train(result: Privacy) -> Picture:
             space.synthetic, bins, density=True, alpha=0.6, color=SYNTHETIC, label="synthetic"
         )
         axes.axvline(space.threshold, color="black", linewidth=1, linestyle=":")
-        axes.set_xlabel(f"distance to the nearest training image ({space.space})")
+        axes.set_xlabel(f"distance to the nearest {kind} image ({space.space})")
         axes.set_ylabel("density")
         axes.legend(frameon=False)
     caption = (
-        "Distance to the nearest training image, searched over flips, shifts, brightness and "
+        f"Distance to the nearest {kind} image, searched over flips, shifts, brightness and "
         f"contrast. Left of the dotted line lies 1 % of the {result.baseline} images."
     )
-    return _picture(figure, "distances_to_train", caption)
+    return _picture(figure, "nearest_distances", caption)
 
 
 def embedding(real: Array, synthetic: Array, name: str) -> Picture:
@@ -124,7 +124,10 @@ def against_size(curves: Mapping[str, SizeCurve], name: str) -> Picture:
     axes.set_ylabel(name)
     axes.set_ylim(bottom=0)
     axes.legend(frameon=False)
-    caption = f"{name} at growing N, mean and deviation over five draws: its bias falls as 1/N."
+    caption = (
+        f"{name} at growing N, mean and deviation over five draws: its bias falls as 1/N, "
+        "and below the number of features it says little."
+    )
     return _picture(figure, f"against_size_{name}", caption)
 
 

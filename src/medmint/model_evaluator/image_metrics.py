@@ -91,6 +91,7 @@ def closeness_to_training(comparison: Comparison) -> Section:
     """Look for copies of training images, and ask whether members can be told."""
     section = Section()
     train, holdout = comparison.train or comparison.real, comparison.holdout
+    kind = "real" if comparison.train is None else "training"
     if comparison.train is None:
         section.warnings.append(
             "privacy: no training images were named (train=), so this says only whether the real "
@@ -104,8 +105,8 @@ def closeness_to_training(comparison: Comparison) -> Section:
         groups=(train.groups, None if holdout is None else holdout.groups),
         seed=comparison.seed,
     )
-    section.rows += _closeness_rows(result, len(comparison.synthetic))
-    section.rows += _told_apart_rows(result, comparison, train)
+    section.rows += _closeness_rows(result, len(comparison.synthetic), kind)
+    section.rows += _told_apart_rows(result, comparison, train, kind)
     section.findings += result.findings
     spaces = [space for space in (result.pixels, result.features) if space is not None]
     names = {"synthetic": comparison.synthetic.names, "train": train.names}
@@ -118,16 +119,16 @@ def closeness_to_training(comparison: Comparison) -> Section:
         ],
     }
     section.pictures += [
-        figures.nearest_pairs(comparison.synthetic.images, train.images, result),
-        figures.distances_to_train(result),
+        figures.nearest_pairs(comparison.synthetic.images, train.images, result, kind),
+        figures.distances_to_reference(result, kind),
     ]
     return section
 
 
-def _closeness_rows(result: Privacy, count: int) -> Iterator[Row]:
+def _closeness_rows(result: Privacy, count: int, kind: str) -> Iterator[Row]:
     for space in filter(None, (result.pixels, result.features)):
         yield Row(
-            metric=f"nearest_train_ratio[{space.space}]",
+            metric=f"nearest_{kind}_ratio[{space.space}]",
             value=space.ratio,
             n=count,
             better="neither",
@@ -143,9 +144,11 @@ def _closeness_rows(result: Privacy, count: int) -> Iterator[Row]:
         )
 
 
-def _told_apart_rows(result: Privacy, comparison: Comparison, train: ImageSet) -> Iterator[Row]:
+def _told_apart_rows(
+    result: Privacy, comparison: Comparison, train: ImageSet, kind: str
+) -> Iterator[Row]:
     accuracies = {
-        "train": result.adversarial_accuracy_train,
+        kind: result.adversarial_accuracy_train,
         "holdout": result.adversarial_accuracy_holdout,
     }
     for against, accuracy in accuracies.items():

@@ -6,10 +6,12 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from medmint.errors import ArgumentError, WriterError
+from medmint.home import make_folder, user_path
 from medmint.model_evaluator.page import render
 from medmint.model_evaluator.rows import Picture, Row, markdown, table_rows
 from medmint.tables import format_table
@@ -86,7 +88,7 @@ class Report:
         cleaned: dict[str, Any] = _plain(plain)
         return cleaned
 
-    def save_json(self, path: Path) -> Path:
+    def save_json(self, path: str | PathLike[str]) -> Path:
         """Write :meth:`to_dict` as JSON.
 
         Raises
@@ -96,7 +98,7 @@ class Report:
         """
         return written(path, json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n")
 
-    def save_html(self, path: Path) -> Path:
+    def save_html(self, path: str | PathLike[str]) -> Path:
         """Write one page with the table, findings and pictures; it loads nothing from elsewhere.
 
         Raises
@@ -106,14 +108,11 @@ class Report:
         """
         return written(path, render(self))
 
-    def save(self, folder: Path) -> Path:
+    def save(self, folder: str | PathLike[str]) -> Path:
         """Write ``report.json`` and ``report.html`` into a folder, which is made if needed."""
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise WriterError(folder, str(error)) from error
-        self.save_json(folder / "report.json")
-        return self.save_html(folder / "report.html")
+        place = make_folder(user_path("folder", folder, "a folder"))
+        self.save_json(place / "report.json")
+        return self.save_html(place / "report.html")
 
     def to_markdown(self) -> str:
         """Return the table as Markdown, for a model card."""
@@ -134,7 +133,7 @@ class Report:
         }
         return copied
 
-    def write_record(self, path: Path) -> Path:
+    def write_record(self, path: str | PathLike[str]) -> Path:
         """Add the numbers to the record in a ``metadata.json``, which is replaced as a whole.
 
         Raises
@@ -144,8 +143,9 @@ class Report:
         WriterError
             If it cannot be written; it is then as it was.
         """
+        file = user_path("path", path, "a metadata.json")
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
+            record = json.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise ArgumentError("path", str(path), f"a record as JSON ({error})") from error
         if not isinstance(record, dict):
@@ -155,7 +155,7 @@ class Report:
             updated = {model_id: self.add_to(inner)}
         else:
             updated = self.add_to(record)
-        return written(path, json.dumps(updated, indent=1, ensure_ascii=False) + "\n")
+        return written(file, json.dumps(updated, indent=1, ensure_ascii=False) + "\n")
 
 
 def _plain(value: Any) -> Any:
@@ -173,7 +173,7 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
-def written(path: Path, text: str) -> Path:
+def written(given: str | PathLike[str], text: str) -> Path:
     """Write a text file as a whole, so that it is there complete or as it was; return its path.
 
     Raises
@@ -181,6 +181,7 @@ def written(path: Path, text: str) -> Path:
     WriterError
         If it cannot be written.
     """
+    path = user_path("path", given, "a file")
     part = path.with_name(f".{path.name}.part")
     try:
         part.write_text(text, encoding="utf-8")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import product
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,7 @@ class Sensitivity:
     def __str__(self) -> str:
         return format_table(self.rows())
 
-    def save_html(self, path: Path) -> Path:
+    def save_html(self, path: str | PathLike[str]) -> Path:
         """Write the table and plots as one page.
 
         Raises

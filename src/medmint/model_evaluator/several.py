@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import permutations
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from medmint.errors import ArgumentError, MedmintError, MetricError, WriterError
+from medmint.errors import ArgumentError, MedmintError, MetricError
+from medmint.home import make_folder, user_path
 from medmint.model_evaluator import figures
 from medmint.model_evaluator.page import figure, page, table
 from medmint.model_evaluator.report import Report, written
@@ -68,7 +70,7 @@ class ModelComparison:
         reports = {model_id: report.to_dict() for model_id, report in self.reports.items()}
         return {"table": self.rows(), "failures": dict(self.failures), "reports": reports}
 
-    def save(self, folder: Path) -> Path:
+    def save(self, folder: str | PathLike[str]) -> Path:
         """Write ``comparison.html`` and a folder with the report of each model.
 
         Raises
@@ -76,18 +78,15 @@ class ModelComparison:
         WriterError
             If something cannot be written.
         """
+        place = make_folder(user_path("folder", folder, "a folder"))
         for model_id, report in self.reports.items():
-            report.save(folder / model_id)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise WriterError(folder, str(error)) from error
+            report.save(place / model_id)
         title = "medmint evaluation of several models"
         rows = [{k: _shown(v) for k, v in row.items()} for row in self.transposed()]
         failed = [{"model": name, "reason": reason} for name, reason in self.failures.items()]
         body = [f"<h1>{title}</h1>", table(rows), *map(figure, self.pictures)]
         body += ["<h2>Failed</h2>", table(failed)] if failed else []
-        return written(folder / "comparison.html", page(title, body))
+        return written(place / "comparison.html", page(title, body))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
