@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -154,3 +154,10 @@ def _check_same(model_id: int | str | None, record: ModelRecord) -> None:
     if not is_same and five_digits(model_id) != record.model_id[:5]:
         expected = f"{record.model_id}, as metadata.json of the package says, or None"
         raise ArgumentError("model_id", model_id, expected)
+
+
+def refuse(names: Iterable[str], arguments: Mapping[str, Any], allowed: str) -> None:
+    """Refuse arguments of ``generate`` that mean nothing where they were given."""
+    for name in names:
+        if name in arguments:
+            raise ArgumentError(name, arguments[name], allowed)

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from medmint.errors import ArgumentError
-from medmint.generators.foundation import Foundation
+from medmint.generators.foundation import Foundation, refuse
 from medmint.home import user_path
 
 if TYPE_CHECKING:
@@ -207,8 +207,6 @@ class Showing(Foundation):
 def _request(**arguments: Any) -> GenerationRequest:
     from medmint.generation_request import GenerationRequest
 
-    for name in _OF_FILES:
-        if name in arguments:
-            expected = "an argument that counts where samples are shown and not saved"
-            raise ArgumentError(name, arguments[name], expected)
+    allowed = "an argument that counts where samples are shown and not saved"
+    refuse(_OF_FILES, arguments, allowed)
     return GenerationRequest.of(**arguments)

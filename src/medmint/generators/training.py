@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from medmint.errors import ArgumentError
-from medmint.generators.foundation import Foundation
+from medmint.generators.foundation import Foundation, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 #: Arguments of ``generate`` that a dataset has no use for.
 _ABOUT_FILES = ("output_path", "save_images", "output_format")
+_ALLOWED = "nothing: samples are made when they are wanted, or kept in cache_dir"
 
 
 class Training(Foundation):
@@ -93,7 +94,7 @@ class Training(Foundation):
             allowed = "a whole number; get_as_torch_dataloader(num_samples=None) is without end"
             raise ArgumentError("num_samples", None, allowed)
         if cache_dir is None:
-            _check_no(("overwrite",), arguments)
+            refuse(("overwrite",), arguments, _ALLOWED)
         request = _request(num_samples, install_dependencies, arguments)
         source = self._source(model_id, request, cache_dir)
         return SyntheticDataset(source, num_samples, transform=transform, output=output)
@@ -216,7 +217,7 @@ class Training(Foundation):
         for name in ("cache_dir", "latents"):
             if (given := arguments.pop(name, None)) is not None:
                 raise ArgumentError(name, given, "None where samples are without end")
-        _check_no(("overwrite",), arguments)
+        refuse(("overwrite",), arguments, _ALLOWED)
         request = _request(1, install_dependencies, arguments)
         return SyntheticStream(
             self._source(model_id, request),
@@ -246,18 +247,10 @@ def _request(
 ) -> GenerationRequest:
     from medmint.generation_request import GenerationRequest
 
-    _check_no(_ABOUT_FILES, arguments)
+    refuse(_ABOUT_FILES, arguments, _ALLOWED)
     return GenerationRequest.of(
         num_samples=num_samples, install_dependencies=install_dependencies, **arguments
     )
-
-
-def _check_no(names: tuple[str, ...], arguments: dict[str, Any]) -> None:
-    """Refuse what makes sense for files alone."""
-    for name in names:
-        if name in arguments:
-            allowed = "nothing: samples are made when they are wanted, or kept in cache_dir"
-            raise ArgumentError(name, arguments[name], allowed)
 
 
 def _check_alone(arguments: dict[str, Any]) -> None:

@@ -10,8 +10,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from medmint.errors import ArgumentError, WriterError
-from medmint.home import make_folder, user_path
+from medmint.errors import ArgumentError
+from medmint.home import make_folder, user_path, write_file
 from medmint.model_evaluator.page import render
 from medmint.model_evaluator.rows import Picture, Row, markdown, table_rows
 from medmint.tables import format_table
@@ -182,11 +182,5 @@ def written(given: str | PathLike[str], text: str) -> Path:
         If it cannot be written.
     """
     path = user_path("path", given, "a file")
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise WriterError(path, str(error)) from error
+    write_file(path, text.encode())
     return path

@@ -29,7 +29,23 @@ class Source(Protocol):
         """Begin with samples that will be asked for next, if that can be done."""
 
 
-class SyntheticDataset(Dataset[Item]):
+class _FromSource:
+    """What is known of samples by where they come from."""
+
+    _source: Source
+
+    @property
+    def model_id(self) -> str:
+        """Full id of the model."""
+        return self._source.model_id
+
+    @property
+    def seed(self) -> int:
+        """Seed of the samples, drawn where none was given."""
+        return self._source.seed
+
+
+class SyntheticDataset(_FromSource, Dataset[Item]):
     """A fixed number of samples, each made when it is asked for.
 
     An item is a dict: ``sample``, and where the model gives them ``mask``, ``label`` and
@@ -70,16 +86,6 @@ class SyntheticDataset(Dataset[Item]):
         self._source = source
         self._num_samples = num_samples
         self._maker = ItemMaker(output=output, transform=transform, specs=source.outputs)
-
-    @property
-    def model_id(self) -> str:
-        """Full id of the model."""
-        return self._source.model_id
-
-    @property
-    def seed(self) -> int:
-        """Seed of the samples, drawn where none was given."""
-        return self._source.seed
 
     def __len__(self) -> int:
         return self._num_samples
@@ -125,7 +131,7 @@ class SyntheticDataset(Dataset[Item]):
         return f"{type(self).__name__}({self.model_id}, {len(self)} samples, seed {self.seed})"
 
 
-class SyntheticStream(IterableDataset[Item]):
+class SyntheticStream(_FromSource, IterableDataset[Item]):
     """Samples without end, in order.
 
     Loader processes share the blocks of a stream among themselves in turn, which is the order in
@@ -162,16 +168,6 @@ class SyntheticStream(IterableDataset[Item]):
         self._block_size = block_size
         self._shard = shard
         self._maker = ItemMaker(output=output, transform=transform, specs=source.outputs)
-
-    @property
-    def model_id(self) -> str:
-        """Full id of the model."""
-        return self._source.model_id
-
-    @property
-    def seed(self) -> int:
-        """Seed of the samples, drawn where none was given."""
-        return self._source.seed
 
     def __iter__(self) -> Iterator[Item]:
         info = get_worker_info()
