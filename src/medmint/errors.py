@@ -16,6 +16,7 @@
       GenerationError (RuntimeError)
       WriterError (OSError)
       MetricError (ValueError)
+      TrainingError (ValueError)
       PublishError (OSError)
       ArgumentError (ValueError)
         SampleIndexError (IndexError)
@@ -197,6 +198,14 @@ class MetricError(MedmintError, ValueError):
         self.argument = argument
         self.given = given
         self.allowed = allowed
+
+
+class TrainingError(MedmintError, ValueError):
+    """Training data, weights or a checkpoint cannot be used as they are. ``path``."""
+
+    def __init__(self, path: Path, reason: str, hint: str = "") -> None:
+        super().__init__(_join(f"{path}: {reason}.", hint))
+        self.path = path
 
 
 class PublishError(MedmintError, OSError):

@@ -22,6 +22,7 @@ BUILTINS = {
     "GenerationError": RuntimeError,
     "WriterError": OSError,
     "MetricError": ValueError,
+    "TrainingError": ValueError,
     "PublishError": OSError,
     "ArgumentError": ValueError,
     "SampleIndexError": IndexError,

@@ -23,6 +23,7 @@ LAYERS = {
     "model_visualizer": 2,
     "model_contributor": 2,
     "model_evaluator": 2,
+    "model_trainer": 2,
     "synthetic_dataset": 2,
     "packages": 1,
     "writers": 1,

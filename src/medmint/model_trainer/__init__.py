@@ -1,0 +1,42 @@
+"""What the training scripts of model packages share: folders, checkpoints, augmentation, numbers.
+
+A script holds the networks' step; `train` does the rest. See ``templates/*/train.py``.
+"""
+
+from medmint.model_trainer.augmentation import augment
+from medmint.model_trainer.averaging import Average
+from medmint.model_trainer.folder import TrainingImages, condition_values, read_images
+from medmint.model_trainer.options import (
+    autocast,
+    prepare_device,
+    run_script,
+    schedule,
+    training_parser,
+)
+from medmint.model_trainer.run import (
+    Schedule,
+    Trainee,
+    random_numbers,
+    save_weights,
+    start_from,
+    train,
+)
+
+__all__ = [
+    "Average",
+    "Schedule",
+    "Trainee",
+    "TrainingImages",
+    "augment",
+    "autocast",
+    "condition_values",
+    "prepare_device",
+    "random_numbers",
+    "read_images",
+    "run_script",
+    "save_weights",
+    "schedule",
+    "start_from",
+    "train",
+    "training_parser",
+]

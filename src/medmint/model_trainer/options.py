@@ -1,0 +1,90 @@
+"""Command line that the training scripts of all packages share."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from medmint.errors import ArgumentError, DeviceError, MedmintError
+from medmint.model_trainer.run import Schedule
+
+
+def training_parser(
+    description: str, *, steps: int, batch: int, validate_every: int = 500
+) -> argparse.ArgumentParser:
+    """Return a parser with the options of every training; the numbers are its defaults."""
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder with the training data")
+    parser.add_argument("--out", type=Path, required=True, help="folder of this training")
+    parser.add_argument("--init", type=Path, help="weights to go on from, on your own data")
+    parser.add_argument("--steps", type=int, default=steps)
+    parser.add_argument("--batch", type=int, default=batch)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--threads", type=int, help="threads on the CPU, by default all")
+    parser.add_argument("--precision", default="bfloat16", choices=("bfloat16", "float32"))
+    parser.add_argument("--validate-every", type=int, default=validate_every)
+    parser.add_argument("--checkpoint-every", type=int, default=validate_every)
+    return parser
+
+
+def schedule(options: argparse.Namespace) -> Schedule:
+    """Return how long to train, after a look at the numbers that were given.
+
+    Raises
+    ------
+    ArgumentError
+        If a number is not positive.
+    """
+    for name in ("steps", "batch", "validate_every", "checkpoint_every"):
+        if (value := getattr(options, name)) < 1:
+            raise ArgumentError(f"--{name.replace('_', '-')}", value, "a positive whole number")
+    return Schedule(
+        steps=options.steps,
+        validate_every=options.validate_every,
+        checkpoint_every=options.checkpoint_every,
+    )
+
+
+def prepare_device(options: argparse.Namespace) -> torch.device:
+    """Seed torch, set the number of threads, and return the device.
+
+    Raises
+    ------
+    DeviceError
+        If the device is not there.
+    """
+    torch.manual_seed(options.seed)
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    # Convolutions that give the same result at every run.
+    torch.backends.cudnn.deterministic = True
+    available = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+    if options.device.split(":")[0] not in available:
+        raise DeviceError(options.device, available)
+    return torch.device(options.device)
+
+
+def autocast(options: argparse.Namespace) -> torch.autocast:
+    """Return the context in which networks run in the precision that was asked for."""
+    return torch.autocast(
+        options.device.split(":")[0],
+        dtype=torch.bfloat16,
+        enabled=options.precision == "bfloat16",
+    )
+
+
+def run_script(main: Callable[[], None]) -> None:
+    """Run a script; what the user can mend is said in one line, with exit code 2."""
+    try:
+        main()
+    except MedmintError as error:
+        sys.stderr.write(f"{Path(sys.argv[0]).name}: {error}\n")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted: the same command goes on from the last checkpoint.\n")
+        sys.exit(130)
