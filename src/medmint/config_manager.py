@@ -253,6 +253,41 @@ class ConfigManager:
         self._reload()
         return True
 
+    def remove_model_from_config(self, model_id: int | str) -> str:
+        """Take a model that was added here out of the catalogue; its package stays.
+
+        Parameters
+        ----------
+        model_id : int or str
+            A number or the full id.
+
+        Returns
+        -------
+        str
+            The full id. Where it had replaced a record of the shipped catalogue, that one is back.
+
+        Raises
+        ------
+        UnknownModelError
+            If there is no such model.
+        ArgumentError
+            If it was not added here but comes with the catalogue.
+        WriterError
+            If the catalogue cannot be written; nothing is removed then.
+        """
+        full_id = self.resolve(model_id)
+        is_removed = self._unsaved.pop(full_id, None) is not None
+        if (target := self._own_file) is not None:
+            with locked(self.settings, target):
+                stored = read_catalogue(target) if target.exists() else {}
+                if stored.pop(full_id, None) is not None:
+                    write_json(target, stored)
+                    is_removed = True
+        if not is_removed:
+            raise ArgumentError("model_id", full_id, "a model that was added on this machine")
+        self._reload()
+        return full_id
+
     def update(self, *, patience: Patience | None = None) -> CatalogueUpdate:
         """Fetch the catalogue at ``settings.catalogue_url``, if it is newer than the copy here.
 

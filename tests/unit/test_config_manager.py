@@ -235,6 +235,27 @@ def test_an_existing_model_is_replaced_only_on_request(manager, metadata):
     assert manager.record(10001).title == "Better"
 
 
+@pytest.mark.parametrize("stored", [True, False])
+def test_a_model_that_was_added_can_be_taken_out(manager, metadata, settings, stored):
+    manager.add_model_to_config(MINE, metadata, store_new_config=stored)
+    manager.add_model_to_config("20002_OTHER", metadata)
+    assert manager.remove_model_from_config(20001) == MINE
+    assert MINE not in manager
+    assert "20002_OTHER" in ConfigManager(settings=settings)
+    assert MINE not in ConfigManager(settings=settings)
+    with pytest.raises(UnknownModelError):
+        manager.remove_model_from_config(MINE)
+
+
+def test_a_shipped_model_stays_and_comes_back(manager, metadata, settings):
+    with pytest.raises(ArgumentError, match="was added on this machine"):
+        manager.remove_model_from_config(10001)
+    metadata["description"]["title"] = "Changed"
+    manager.add_model_to_config(PHANTOM, metadata, overwrite_existing_metadata=True)
+    manager.remove_model_from_config(10001)
+    assert manager.get_config_by_id(10001, "description.title") != "Changed"
+
+
 def test_a_number_belongs_to_one_model(manager, metadata):
     with pytest.raises(ArgumentError, match=PHANTOM):
         manager.add_model_to_config("10001_OTHER", metadata, overwrite_existing_metadata=True)

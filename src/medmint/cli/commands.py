@@ -124,8 +124,12 @@ def run_install(generators: Generators, options: argparse.Namespace) -> None:
 
 
 def run_remove(generators: Generators, options: argparse.Namespace) -> None:
-    """Remove an installed package."""
-    print("removed" if generators.remove(options.model) else "it was not installed")
+    """Remove an installed package, or the record of a model that was added here."""
+    if options.record:
+        model_id = generators.remove_model_from_config(options.model)
+        print(f"{model_id} is not in the catalogue of this machine any more")
+    else:
+        print("removed" if generators.remove(options.model) else "it was not installed")
 
 
 def run_verify(generators: Generators, options: argparse.Namespace) -> None:

@@ -57,7 +57,11 @@ def build_parser() -> Parser:
     install.add_argument(
         "--install-dependencies", action="store_true", help="build private environments if needed"
     )
-    _add_model(add(commands.run_remove, "remove an installed package"))
+    remove = add(commands.run_remove, "remove an installed package")
+    _add_model(remove)
+    remove.add_argument(
+        "--record", action="store_true", help="remove what the catalogue says of your own model"
+    )
     _add_model(add(commands.run_verify, "check every file of an installed package"))
     copy = add(commands.run_copy, "copy a package into a folder for editing")
     _add_model(copy)

@@ -40,6 +40,16 @@ class Adding(Foundation):
             model_id, metadata, is_local_model, overwrite_existing_metadata, store_new_config
         )
 
+    def remove_model_from_config(self, model_id: int | str) -> str:
+        """Take a model that was added here out of the catalogue; return its full id.
+
+        Raises
+        ------
+        ArgumentError
+            If it was not added here but comes with the catalogue.
+        """
+        return self.config_manager.remove_model_from_config(model_id)
+
     def is_model_metadata_valid(
         self, model_id: str, metadata: Mapping[str, Any], is_local_model: bool = True
     ) -> bool:
