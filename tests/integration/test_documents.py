@@ -21,6 +21,8 @@ PAGES = [
     "docs/concepts/publishing.md",
     "docs/how-to/formats.md",
     "docs/how-to/contribute.md",
+    "docs/how-to/make-your-own-model.md",
+    "docs/reference/model-cards.md",
 ]
 INSTALL_AND_DEMO = "python -m pip install . -c constraints.txt && medmint demo"
 INSTALL_AND_TEST = 'python -m pip install -e ".[test]" -c constraints.txt && python -m pytest'

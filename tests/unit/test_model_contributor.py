@@ -307,6 +307,7 @@ class TestTemplates:
         card = (folder / "MODEL_CARD.md").read_text()
         assert card.startswith(f"# {model_id}\n\n> Copied from {old}")
         assert not list(folder.rglob("__pycache__"))
+        assert not (folder / "numbers.json").exists()
 
     def test_a_wrong_name_or_place_is_refused(self, tmp_path):
         with pytest.raises(ArgumentError, match="minimal_generate"):

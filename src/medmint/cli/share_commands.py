@@ -26,6 +26,8 @@ def run_template(generators: Generators, options: argparse.Namespace) -> None:
     taken = generators.list_models()
     model_id = copy_template(options.name, folder, taken=taken, model_id=options.id)
     print(f"{model_id} in {folder}. Replace its weights, metadata.json and MODEL_CARD.md, then:")
+    if (folder / "train.py").is_file():
+        print(f"  python {folder / 'train.py'} --data FOLDER --out RUN")
     print(f"  medmint generate --package {folder}")
     print(f"  medmint contribute {folder} --dry-run")
 

@@ -14,7 +14,8 @@ from medmint.model_contributor.identity import check_model_id, proposed_id
 from medmint.model_contributor.metadata import METADATA_NAME
 from medmint.resources import template_folder
 
-_LEFT_OUT = shutil.ignore_patterns("__pycache__", ".*", "*.pyc")
+#: Caches, and what was measured of the original's weights.
+_LEFT_OUT = shutil.ignore_patterns("__pycache__", ".*", "*.pyc", "numbers.json")
 
 
 def template_names() -> list[str]:

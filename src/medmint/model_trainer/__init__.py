@@ -5,7 +5,8 @@ A script holds the networks' step; `train` does the rest. See ``templates/*/trai
 
 from medmint.model_trainer.augmentation import augment
 from medmint.model_trainer.averaging import Average
-from medmint.model_trainer.folder import TrainingImages, condition_values, read_images
+from medmint.model_trainer.folder import TrainingImages, read_images
+from medmint.model_trainer.labels import condition_values
 from medmint.model_trainer.options import (
     autocast,
     prepare_device,
@@ -13,14 +14,8 @@ from medmint.model_trainer.options import (
     schedule,
     training_parser,
 )
-from medmint.model_trainer.run import (
-    Schedule,
-    Trainee,
-    random_numbers,
-    save_weights,
-    start_from,
-    train,
-)
+from medmint.model_trainer.run import Schedule, Trainee, random_numbers, train
+from medmint.model_trainer.weights import save_weights, start_from
 
 __all__ = [
     "Average",

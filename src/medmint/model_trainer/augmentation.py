@@ -48,7 +48,7 @@ def augment(
 def _coloured(images: Tensor, random: torch.Generator) -> Tensor:
     def draw(low: float, high: float) -> Tensor:
         amounts = torch.rand(len(images), 1, 1, 1, generator=random) * (high - low) + low
-        return amounts.to(images.device)
+        return amounts.to(images)
 
     images = images + draw(-0.5, 0.5)
     if images.shape[1] > 1:
@@ -75,5 +75,5 @@ def _cut(images: Tensor, random: torch.Generator, edge: float) -> Tensor:
     keep = torch.ones(count, 1, height, width)
     for i, (y, x) in enumerate(corners.tolist()):
         keep[i, :, max(y, 0) : y + side, max(x, 0) : x + side] = 0
-    keep = keep.to(images.device)
+    keep = keep.to(images)
     return images * keep + edge * (1 - keep)

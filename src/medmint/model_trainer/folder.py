@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,17 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medmint.errors import TrainingError
+from medmint.errors import ArgumentError, TrainingError
+from medmint.model_trainer.labels import PATIENT, Labels, condition_indices, read_labels
+from medmint.model_trainer.splits import SPLITS, split_names
 
 Bytes = NDArray[np.uint8]
 
-SPLITS = ("train", "val", "test")
-#: Shares of val and test where a folder has no split files.
-VAL_SHARE, TEST_SHARE = 0.15, 0.15
-#: Fewer images than this teach a network nothing but themselves.
-FEWEST_IMAGES = 32
-#: Index of a value that is not known.
-UNKNOWN = -1
+_MODES = {1: "L", 3: "RGB"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,113 +73,66 @@ def read_images(
 
     Raises
     ------
+    ArgumentError
+        If there is no such split, size or number of channels.
     TrainingError
-        If something is missing, unreadable, of mixed sizes or too little.
+        If something is missing, unreadable, of mixed sizes or too little, or one file or patient
+        is in two splits.
     """
-    rows = _read_labels(folder)
-    names = _names(folder, split, rows)
-    if len(names) < FEWEST_IMAGES and split == "train":
-        raise TrainingError(
-            folder, f"split {split} has {len(names)} images, at least {FEWEST_IMAGES} are needed"
-        )
-    if not names:
-        raise TrainingError(folder, f"split {split} has no images")
-    mode = {1: "L", 3: "RGB"}[channels]
-    images = _read_all([folder / "images" / name for name in names], mode, size)
-    masks = None
-    if with_masks:
-        paths = [folder / "masks" / name for name in names]
-        masks = (_read_all(paths, "L", size)[..., 0] >= 128) * np.uint8(255)
+    if split not in SPLITS:
+        raise ArgumentError("split", split, f"one of {', '.join(SPLITS)}")
+    if channels not in _MODES:
+        raise ArgumentError("channels", channels, "1 for grey or 3 for RGB")
+    if size < 1:
+        raise ArgumentError("size", size, "a positive whole number")
+    labels = read_labels(folder)
+    names = split_names(folder, split, labels)
+    known = condition_indices(folder, names, labels, conditions or {})
+    images, side = _read_all([folder / "images" / name for name in names], _MODES[channels], size)
     return TrainingImages(
         names=tuple(names),
         images=images,
-        masks=masks,
-        conditions=_indices(folder, names, rows, conditions or {}),
-        patients=_patients(names, rows),
+        masks=_read_masks(folder / "masks", names, size, side) if with_masks else None,
+        conditions=known,
+        patients=_patients(names, labels),
     )
 
 
-def condition_values(folder: Path, columns: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Return the values of columns of labels.csv, sorted; empty cells are unknown.
-
-    Raises
-    ------
-    TrainingError
-        If there is no labels.csv, it lacks a column, or a column has fewer than two values.
-    """
-    rows = _read_labels(folder)
-    found = {}
-    for column in columns:
-        if not rows or column not in next(iter(rows.values())):
-            raise TrainingError(
-                folder / "labels.csv",
-                f"no column {column!r}, which the model is conditioned on",
-                f"It needs the columns file, {', '.join(columns)}.",
-            )
-        values = sorted({row[column] for row in rows.values()} - {""})
-        if len(values) < 2:
-            raise TrainingError(
-                folder / "labels.csv", f"column {column!r} has the values {values}, two are needed"
-            )
-        found[column] = tuple(values)
-    return found
-
-
-def _read_labels(folder: Path) -> dict[str, dict[str, str]]:
-    """Return the row of each file; nothing where there is no labels.csv."""
-    path = folder / "labels.csv"
-    if not path.exists():
-        return {}
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        return {row["file"]: {key: value or "" for key, value in row.items()} for row in rows}
-    except (OSError, UnicodeDecodeError, csv.Error, KeyError, AttributeError) as error:
+def _read_masks(folder: Path, names: Sequence[str], size: int, side: int) -> Bytes:
+    if not folder.is_dir():
         raise TrainingError(
-            path, f"it cannot be read as a table with the column 'file' ({error})"
-        ) from error
-
-
-def _names(folder: Path, split: str, rows: Mapping[str, Mapping[str, str]]) -> list[str]:
-    if not (folder / "images").is_dir():
-        raise TrainingError(
-            folder, "there is no folder images in it", "Make the folder with prepare_data.py."
+            folder, "it is not there, and the model draws masks", "Give one for each image."
         )
-    lists = {name: folder / f"split_{name}.txt" for name in SPLITS}
-    if lists["train"].exists():
-        if not lists[split].exists():
-            raise TrainingError(lists[split], "it is not there, though split_train.txt is")
-        return lists[split].read_text(encoding="utf-8").split()
-    names = sorted(path.name for path in (folder / "images").iterdir() if path.is_file())
-    return [name for name in names if _side(rows.get(name, {}).get("patient_id") or name) == split]
+    grey, own_side = _read_all([folder / name for name in names], "L", size)
+    if own_side != side:
+        raise TrainingError(
+            folder,
+            f"masks of {own_side} pixels for images of {side}",
+            "Bring masks to the size of their images, without smoothing.",
+        )
+    if grey.max() < 128:
+        raise TrainingError(
+            folder,
+            f"none of {len(names)} masks has anything on it, the largest value is {grey.max()}",
+            "Write masks as 0 and 255.",
+        )
+    return (grey[..., 0] >= 128) * np.uint8(255)
 
 
-def _side(unit: str) -> str:
-    """Return the split of a patient or file, the same at every call."""
-    place = int.from_bytes(hashlib.sha256(unit.encode()).digest()[:8]) / 2**64
-    if place < TEST_SHARE:
-        return "test"
-    return "val" if place < TEST_SHARE + VAL_SHARE else "train"
-
-
-def _read_all(paths: Sequence[Path], mode: str, size: int) -> Bytes:
-    from PIL import Image, UnidentifiedImageError
-
+def _read_all(paths: Sequence[Path], mode: str, size: int) -> tuple[Bytes, int]:
+    """Return all images in one mode and size, and the side that they have on disk."""
     missing = [path for path in paths if not path.is_file()]
     if missing:
         raise TrainingError(
-            missing[0], f"{len(missing)} of {len(paths)} {missing[0].parent.name} are not there"
+            missing[0],
+            f"{len(missing)} of {len(paths)} {missing[0].parent.name} are not there",
+            "Add them, or take their names out of the split files.",
         )
     sizes: Counter[tuple[int, int]] = Counter()
-    stack = []
-    for path in paths:
-        try:
-            with Image.open(path) as image:
-                sizes[image.size] += 1
-                pixels = image.convert(mode).resize((size, size), Image.Resampling.BOX)
-        except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
-            raise TrainingError(path, f"it cannot be read as an image ({error})") from error
-        stack.append(np.asarray(pixels).reshape(size, size, -1))
+    stack = np.empty((len(paths), size, size, len(mode)), dtype=np.uint8)
+    for place, path in zip(stack, paths, strict=True):
+        place[...], own_size = _read_image(path, mode, size)
+        sizes[own_size] += 1
     if len(sizes) > 1:
         listed = ", ".join(f"{n} of {w} x {h}" for (w, h), n in sizes.most_common(3))
         raise TrainingError(
@@ -196,30 +143,32 @@ def _read_all(paths: Sequence[Path], mode: str, size: int) -> Bytes:
         raise TrainingError(
             paths[0].parent,
             f"images of {width} x {height} pixels, expected squares of {size} or more",
+            "Cut or pad them, or ask for a smaller size.",
         )
-    return np.stack(stack)
+    return stack, width
 
 
-def _indices(
-    folder: Path,
-    names: Sequence[str],
-    rows: Mapping[str, Mapping[str, str]],
-    conditions: Mapping[str, Sequence[str]],
-) -> NDArray[np.int64]:
-    table = np.full((len(names), len(conditions)), UNKNOWN, dtype=np.int64)
-    for column, (key, values) in enumerate(conditions.items()):
-        for row, name in enumerate(names):
-            value = rows.get(name, {}).get(key, "")
-            if value and value not in values:
+def _read_image(path: Path, mode: str, size: int) -> tuple[Bytes, tuple[int, int]]:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            if image.mode.startswith(("I", "F")):
                 raise TrainingError(
-                    folder / "labels.csv",
-                    f"{name} has the {key} {value!r}, expected one of {', '.join(values)}",
+                    path,
+                    f"it has more than 8 bits a pixel (mode {image.mode})",
+                    "Choose a window of grey values and write it with 8 bits.",
                 )
-            if value:
-                table[row, column] = list(values).index(value)
-    return table
+            pixels = image.convert(mode).resize((size, size), Image.Resampling.BOX)
+            return np.asarray(pixels).reshape(size, size, -1), image.size
+    except TrainingError:
+        raise
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+        raise TrainingError(
+            path, f"it cannot be read as an image ({error})", "Replace it or take it out."
+        ) from error
 
 
-def _patients(names: Sequence[str], rows: Mapping[str, Mapping[str, str]]) -> NDArray[Any] | None:
-    known = [rows.get(name, {}).get("patient_id", "") for name in names]
+def _patients(names: Sequence[str], labels: Labels) -> NDArray[Any] | None:
+    known = [labels.get(name, {}).get(PATIENT, "") for name in names]
     return np.array(known) if all(known) else None

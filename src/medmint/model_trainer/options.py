@@ -24,7 +24,7 @@ def training_parser(
     parser.add_argument("--steps", type=int, default=steps)
     parser.add_argument("--batch", type=int, default=batch)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:0")
     parser.add_argument("--threads", type=int, help="threads on the CPU, by default all")
     parser.add_argument("--precision", default="bfloat16", choices=("bfloat16", "float32"))
     parser.add_argument("--validate-every", type=int, default=validate_every)
@@ -41,8 +41,7 @@ def schedule(options: argparse.Namespace) -> Schedule:
         If a number is not positive.
     """
     for name in ("steps", "batch", "validate_every", "checkpoint_every"):
-        if (value := getattr(options, name)) < 1:
-            raise ArgumentError(f"--{name.replace('_', '-')}", value, "a positive whole number")
+        _require_positive(name, getattr(options, name))
     return Schedule(
         steps=options.steps,
         validate_every=options.validate_every,
@@ -50,21 +49,34 @@ def schedule(options: argparse.Namespace) -> Schedule:
     )
 
 
+def _require_positive(name: str, value: int) -> None:
+    if value < 1:
+        raise ArgumentError(f"--{name.replace('_', '-')}", value, "a positive whole number")
+
+
 def prepare_device(options: argparse.Namespace) -> torch.device:
-    """Seed torch, set the number of threads, and return the device.
+    """Seed torch, set the number of threads, and return the device; ``auto`` becomes its name.
 
     Raises
     ------
+    ArgumentError
+        If seed or threads cannot be used.
     DeviceError
         If the device is not there.
     """
+    if not 0 <= options.seed < 2**63:
+        raise ArgumentError("--seed", options.seed, "a whole number from 0 to 2**63 - 1")
     torch.manual_seed(options.seed)
     if options.threads is not None:
+        _require_positive("threads", options.threads)
         torch.set_num_threads(options.threads)
     # Convolutions that give the same result at every run.
     torch.backends.cudnn.deterministic = True
-    available = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
-    if options.device.split(":")[0] not in available:
+    cards = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+    available = ["cpu", *(["cuda"] if cards else []), *cards]
+    if options.device == "auto":
+        options.device = cards[0] if cards else "cpu"
+    if options.device not in available:
         raise DeviceError(options.device, available)
     return torch.device(options.device)
 

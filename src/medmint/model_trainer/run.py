@@ -5,42 +5,45 @@ from __future__ import annotations
 import csv
 import io
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
-from medmint.errors import TrainingError, WriterError
-from medmint.home import disk_trouble, make_folder, write_file
+from medmint.errors import TrainingError
+from medmint.home import make_folder, write_file
+from medmint.model_trainer.checkpoints import (
+    Parts,
+    alone,
+    load_checkpoint,
+    plain,
+    reserve,
+    save_checkpoint,
+)
+from medmint.model_trainer.weights import save_weights
 
 CHECKPOINT, WEIGHTS, LOG = "checkpoint.pt", "weights.safetensors", "log.csv"
-
-
-class Stateful(Protocol):
-    """A network or an optimiser."""
-
-    def state_dict(self) -> Mapping[str, Any]:
-        """Return all that it needs to go on."""
-
-    def load_state_dict(self, state: Any, /) -> Any:
-        """Go on from a state."""
+#: Seconds between two changes of the bar on a terminal, and where lines are kept as in a log.
+_ON_TERMINAL, _IN_LOG = 0.1, 60.0
+#: Keeps torch's own random numbers of a step apart from those of `random_numbers`.
+_APART = 2**62
 
 
 class Trainee(Protocol):
     """What is trained: the part of ``train.py`` that differs from model to model.
 
     Random numbers of a step are to be drawn from `random_numbers`, so that a run that was cut off
-    and resumed draws the same ones as one that was not.
+    and resumed draws the same ones as one that was not. Layers that draw by themselves, such as
+    dropout, do so too: torch is seeded before each step.
     """
 
     @property
-    def parts(self) -> Mapping[str, Stateful]:
+    def parts(self) -> Parts:
         """Networks, averages and optimisers by name: what a checkpoint holds."""
 
     def advance(self, step: int) -> Mapping[str, float]:
@@ -60,9 +63,9 @@ class Schedule:
     Attributes
     ----------
     steps : int
-        Steps in all, those before a cut included.
+        Steps in all, those before a cut included. A later run of the same folder may raise them.
     validate_every : int
-        Steps between two measurements on val.
+        Steps between two measurements on val; the last step is measured, too.
     checkpoint_every : int
         Steps between two checkpoints; each measurement writes one, too.
     """
@@ -81,14 +84,19 @@ def random_numbers(seed: int, step: int) -> torch.Generator:
     >>> bool((first == again).all())
     True
     """
-    return torch.Generator().manual_seed((seed * 10_000_019 + step) % 2**63)
+    return torch.Generator().manual_seed(_number(seed, step))
+
+
+def _number(seed: int, step: int) -> int:
+    return (seed * 10_000_019 + step) % 2**62
 
 
 def train(trainee: Trainee, out: Path, schedule: Schedule, *, settings: Mapping[str, Any]) -> None:
     """Train from the start or from the checkpoint in ``out``.
 
     ``log.csv`` has a row for each measurement, ``weights.safetensors`` the weights of the best
-    one in half precision, ``checkpoint.pt`` all that the next run needs.
+    one in half precision, ``checkpoint.pt`` all that the next run needs. A run that was cut off
+    at any moment and started again ends in the same files as one that was not.
 
     Parameters
     ----------
@@ -97,80 +105,82 @@ def train(trainee: Trainee, out: Path, schedule: Schedule, *, settings: Mapping[
         Folder of this run; made where it is not there.
     schedule : Schedule
     settings : mapping
-        Plain values that a run must not change on the way: seed, batch size, widths, data.
+        Plain values that a run must not change on the way: seed, batch size, widths, data; not
+        the number of steps.
 
     Raises
     ------
     TrainingError
-        If the checkpoint is of another model or other settings, or a loss is not a number.
+        If another training writes to the folder, its checkpoint is broken, of another model or of
+        other settings, or a loss, weight or measurement is not a number: then the checkpoint is
+        the last good one.
     WriterError
-        If the folder cannot be written, said before the first step.
+        If the folder cannot be written or has no room, said before the first step.
     """
-    run = _Run(trainee, make_folder(out), dict(settings))
-    run.resume()
-    if run.step == 0:
-        # A disk without room for a checkpoint is better known now than in an hour.
-        run.save()
-    progress = tqdm(
-        range(run.step, schedule.steps), initial=run.step, total=schedule.steps, desc=out.name
+    cards = range(torch.cuda.device_count())
+    with alone(make_folder(out)), torch.random.fork_rng(devices=cards):
+        run = _Run(trainee, out, settings)
+        run.begin()
+        if run.step >= schedule.steps:
+            sys.stderr.write(f"{out}: all of {schedule.steps} steps are done.\n")
+            return
+        with _progress(run, schedule) as progress:
+            for step in progress:
+                run.advance(step)
+                if run.step % schedule.validate_every == 0 or run.step == schedule.steps:
+                    run.validate()
+                    run.save()
+                    progress.write(run.summary(), file=sys.stderr)
+                elif run.step % schedule.checkpoint_every == 0:
+                    run.save()
+
+
+def _progress(run: _Run, schedule: Schedule) -> tqdm[int]:
+    pause = _ON_TERMINAL if sys.stderr.isatty() else _IN_LOG
+    steps = range(run.step, schedule.steps)
+    return tqdm(
+        steps,
+        initial=run.step,
+        total=schedule.steps,
+        desc=run.folder.name,
+        mininterval=pause,
+        maxinterval=max(10.0, pause),
     )
-    for step in progress:
-        losses = trainee.advance(step)
-        run.step = step + 1
-        if not all(map(math.isfinite, losses.values())):
-            raise TrainingError(
-                out, f"step {step} gave {dict(losses)}", "Try a lower learning rate."
-            )
-        if run.step % schedule.validate_every == 0 or run.step == schedule.steps:
-            run.validate(losses)
-            run.save()
-            progress.set_postfix({key: f"{value:.4g}" for key, value in run.rows[-1].items()})
-        elif run.step % schedule.checkpoint_every == 0:
-            run.save()
 
 
 class _Run:
     """One training and the folder it is written to."""
 
-    def __init__(self, trainee: Trainee, folder: Path, settings: dict[str, Any]) -> None:
-        self.trainee, self.folder, self.settings = trainee, folder, settings
+    def __init__(self, trainee: Trainee, folder: Path, settings: Mapping[str, Any]) -> None:
+        self.trainee, self.folder, self.settings = trainee, folder, plain(settings)
         self.step = 0
         self.best = math.inf
         self.rows: list[dict[str, float]] = []
+        self._losses: dict[str, float] = {}
 
-    def resume(self) -> None:
+    def begin(self) -> None:
+        """Go on from the checkpoint, or write the first one."""
         path = self.folder / CHECKPOINT
-        if not path.exists():
-            return
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            before = state["settings"]
-            changed = [key for key in self.settings | before if self._differs(key, before)]
-            if changed:
-                told = ", ".join(
-                    f"{key} {before.get(key)!r} then and {self.settings.get(key)!r} now"
-                    for key in changed
-                )
-                raise TrainingError(path, f"it was made with other settings: {told}", _ANEW)
-            for name, part in self.trainee.parts.items():
-                part.load_state_dict(state["parts"][name])
-            self.step, self.best, self.rows = state["step"], state["best"], state["rows"]
-        except TrainingError:
-            raise
-        except Exception as error:
-            reason = f"it is no checkpoint of this model ({_first_line(error)})"
-            raise TrainingError(path, reason, _ANEW) from error
+        if path.exists():
+            facts = load_checkpoint(path, self.settings, self.trainee.parts)
+            self.step, self.best, self.rows = facts["step"], facts["best"], facts["rows"]
+        if self.step == 0:
+            reserve(path, self._facts(), self.trainee.parts)
 
-    def _differs(self, key: str, before: Mapping[str, Any]) -> bool:
-        return bool(before.get(key) != self.settings.get(key))
+    def advance(self, step: int) -> None:
+        torch.manual_seed(_APART + _number(self.settings.get("seed", 0), step))
+        self._losses = _numbers(self.trainee.advance(step))
+        self.step = step + 1
+        self._refuse_no_number(self._losses, "the losses")
 
-    def validate(self, losses: Mapping[str, float]) -> None:
-        measured = dict(self.trainee.validate(self.step, self.folder))
-        value = next(iter(measured.values()))
+    def validate(self) -> None:
+        measured = _numbers(self.trainee.validate(self.step, self.folder))
+        name, value = next(iter(measured.items()))
+        self._refuse_no_number({name: value}, "the measurement on val")
         if value < self.best:
             self.best = value
             save_weights(self.folder / WEIGHTS, *self.trainee.weights())
-        self.rows.append({"step": self.step, **losses, **measured})
+        self.rows.append({"step": self.step, **self._losses, **measured})
         text = io.StringIO(newline="")
         table = csv.DictWriter(text, list(self.rows[-1]), extrasaction="ignore")
         table.writeheader()
@@ -178,67 +188,29 @@ class _Run:
         write_file(self.folder / LOG, text.getvalue().encode())
 
     def save(self) -> None:
-        state = {
-            "settings": self.settings,
-            "step": self.step,
-            "best": self.best,
-            "rows": self.rows,
-            "parts": {name: part.state_dict() for name, part in self.trainee.parts.items()},
-        }
-        path = self.folder / CHECKPOINT
-        partial = path.with_suffix(".partial")
-        try:
-            with disk_trouble(path):
-                torch.save(state, partial)
-                partial.replace(path)
-        except RuntimeError as error:
-            # What torch makes of a full disk.
-            raise WriterError(path, _first_line(error), "Make room and start again.") from error
-        finally:
-            partial.unlink(missing_ok=True)
+        save_checkpoint(self.folder / CHECKPOINT, self._facts(), self.trainee.parts)
+
+    def summary(self) -> str:
+        """Return the last measurement in one line."""
+        values = dict(self.rows[-1])
+        step = int(values.pop("step"))
+        return f"step {step}: " + ", ".join(f"{key} {value:.4g}" for key, value in values.items())
+
+    def _facts(self) -> dict[str, Any]:
+        names = ("settings", "step", "best", "rows")
+        return {name: getattr(self, name) for name in names}
+
+    def _refuse_no_number(self, values: Mapping[str, float], what: str) -> None:
+        if not all(map(math.isfinite, values.values())):
+            told = ", ".join(f"{key} {value}" for key, value in values.items())
+            raise TrainingError(
+                self.folder,
+                f"{what} at step {self.step} are no numbers ({told})",
+                "Lower the learning rate, use --precision float32 or look at the images; "
+                f"{CHECKPOINT} is the last good one.",
+            )
 
 
-_ANEW = "Name another --out, or remove the checkpoint to start anew."
-
-
-def save_weights(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> None:
-    """Write tensors in half precision, whole numbers as they are."""
-    halves = {
-        name: (t.half() if t.is_floating_point() else t).detach().cpu().contiguous()
-        for name, t in tensors.items()
-    }
-    write_file(path, save(halves, metadata=dict(facts)))
-
-
-def start_from(path: Path, network: nn.Module, prefix: str = "") -> None:
-    """Load weights of an earlier training into a network, to go on from on other images.
-
-    Parameters
-    ----------
-    path : Path
-        File as `save_weights` writes it.
-    network : Module
-        Network of the same architecture.
-    prefix : str
-        What names of this network begin with in the file.
-
-    Raises
-    ------
-    TrainingError
-        If it is no such file or of another architecture.
-    """
-    try:
-        with safe_open(path, framework="pt") as file:
-            names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
-            network.load_state_dict({n.removeprefix(prefix): file.get_tensor(n) for n in names})
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise TrainingError(
-            path,
-            f"these are no weights of this network ({_first_line(error)})",
-            "Give the size and widths that they were trained with.",
-        ) from error
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).split("\n")
-    return " ".join(line.strip() for line in lines[:2])[:300]
+def _numbers(values: Mapping[str, float]) -> dict[str, float]:
+    """Return plain numbers, which a checkpoint may hold, whatever a library made of them."""
+    return {key: float(value) for key, value in values.items()}

@@ -99,7 +99,19 @@ def find_weights(record: ModelRecord, folder: Path, root: Path) -> Path | None:
         record.model_id,
         f"weights {name}",
         f"only {_listed(_entries(root))}",
-        "Is the package complete, and the name in its record right?",
+        _where_weights_are(record),
+    )
+
+
+def _where_weights_are(record: ModelRecord) -> str:
+    """Say what to do where a package has come without its weights."""
+    link, licence = record.execution.package_link, record.description.get("weights_license")
+    if not link.startswith("bundled:"):
+        return "Is the package complete, and the name in its record right?"
+    return (
+        f"Weights whose licence ({licence}) is not that of the wheel stay in medmint's repository: "
+        f"take templates/{link.removeprefix('bundled:')}/{record.execution.weights_name} from "
+        "there and name the file, as in weights=PATH or --weights PATH."
     )
 
 
