@@ -1,11 +1,12 @@
 """Colonoscopy frames of 128 x 128 pixels with a polyp and its mask, from a light-weight GAN.
 
-``load`` returns a sampler; ``sample`` maps latent vectors of 128 standard normal values to RGB
-frames and masks.
+The GAN draws latents, whose decoder makes a frame and its mask of them. ``load`` returns a sampler;
+``sample`` maps latent vectors of 128 standard normal values to RGB frames and masks.
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -13,18 +14,35 @@ import torch
 from numpy.typing import NDArray
 from safetensors import safe_open
 
-from .network import LATENT_SIZE, Generator, sharpen
+from .autoencoder import COMPRESSION, Autoencoder, sharpen
+from .network import LATENT_SIZE, Generator
 
 WEIGHTS = Path(__file__).resolve().parent / "weights.safetensors"
 
 
 class Sampler:
-    """A trained generator on one device."""
+    """A trained generator and decoder on one device.
 
-    def __init__(self, generator: Generator, device: torch.device, sharpening: float) -> None:
+    Parameters
+    ----------
+    generator : Generator
+    autoencoder : Autoencoder
+        Its decoder makes frames and masks of what the generator draws.
+    sharpening : float
+        Amount as `sharpen` takes it.
+    device : torch.device
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        autoencoder: Autoencoder,
+        sharpening: float,
+        device: torch.device,
+    ) -> None:
         self.generator = generator.to(device).eval()
-        self.device = device
-        self.sharpening = sharpening
+        self.autoencoder = autoencoder.to(device).eval()
+        self.sharpening, self.device = sharpening, device
 
     @torch.inference_mode()
     def sample(
@@ -55,17 +73,23 @@ class Sampler:
             raise ValueError(f"latents: got shape {latents.shape}, expected (n, {LATENT_SIZE}).")
         if condition is not None:
             raise ValueError("condition: this model has one class, leave it out.")
-        pixels = self.generator(torch.tensor(latents, device=self.device))
-        frames = (sharpen(pixels[:, :3], self.sharpening) + 1) / 2
-        masks = (pixels[:, 3:] > 0).to(torch.uint8) * 255
-        return {"image": frames.cpu().numpy(), "mask": masks.cpu().numpy()}
+        drawn = self.generator(torch.tensor(latents, device=self.device))
+        pairs = sharpen(self.autoencoder.draw(drawn), self.sharpening).cpu().numpy()
+        return {"image": (pairs[:, :3] + 1) / 2, "mask": (pairs[:, 3:] > 0).astype(np.uint8) * 255}
 
 
 def load(weights: str | None = None, device: str = "cpu") -> Sampler:
     """Read weights as ``train.py`` writes them, by default those of the package."""
     with safe_open(weights or WEIGHTS, framework="pt") as file:
-        facts = file.metadata()
-        generator = Generator(int(facts["size"]))
-        # The file holds half precision; copying into the network turns it into float32.
-        generator.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
-    return Sampler(generator, torch.device(device), float(facts.get("sharpening", 0)))
+        facts = json.loads(file.metadata()["facts"])
+        networks = {
+            "autoencoder": Autoencoder(facts["channels"], facts["autoencoder_widths"]),
+            "generator": Generator(facts["channels"], facts["size"] // COMPRESSION),
+        }
+        for name, network in networks.items():
+            keys = [key for key in file.keys() if key.startswith(f"{name}.")]  # noqa: SIM118
+            # The file holds half precision; copying into the network turns it into float32.
+            network.load_state_dict(
+                {key.removeprefix(f"{name}."): file.get_tensor(key) for key in keys}
+            )
+    return Sampler(**networks, sharpening=facts["sharpening"], device=torch.device(device))

@@ -1,49 +1,52 @@
-"""A light-weight GAN for few images: RGB frame and segmentation mask in one go.
+"""A light-weight GAN for few images, in the latent space of an autoencoder of frames with masks.
 
 Written from Liu, Zhu, Song and Elgammal, "Towards Faster and Stabilized GAN Training for
 High-fidelity Few-shot Image Synthesis", ICLR 2021 (arXiv:2101.04775): skip-layer channel
 excitation in the generator (Section 3.1), a discriminator that is also an auto-encoder
-(Section 3.2). Differences: the image has four channels (red, green, blue, mask), there is no
-noise injection (so that the latent vector alone fixes the sample), and the reconstruction loss
-is an L1 distance, because no pretrained perceptual network is used.
+(Section 3.2). Differences: what is drawn and judged are latents of a frame together with its
+mask, not pixels; there is no noise injection, so that the latent vector alone fixes the sample;
+the reconstruction loss is an L1 distance.
 """
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils.parametrizations import spectral_norm
 
 LATENT_SIZE = 128
-CHANNELS = 4
-GENERATOR_WIDTHS = {4: 256, 8: 256, 16: 128, 32: 96, 64: 48, 128: 24}
-DISCRIMINATOR_WIDTHS = {128: 16, 64: 32, 32: 64, 16: 128, 8: 192}
+GENERATOR_WIDTHS = {4: 192, 8: 128, 16: 96}
+DISCRIMINATOR_WIDTHS = {16: 64, 8: 128, 4: 192}
+#: Feature maps of the small decoders in the discriminator.
+REBUILDER_WIDTHS = (64, 48)
+SLOPE = 0.2
+#: Side of the smallest maps of both networks.
+LEAST = 4
 
 
-class UpBlock(nn.Sequential):
-    """Double the resolution: nearest neighbour, convolution, batch norm, gated linear unit."""
+def _gated(inputs: int, outputs: int) -> list[nn.Module]:
+    return [
+        nn.Conv2d(inputs, outputs * 2, 3, padding=1, bias=False),
+        nn.BatchNorm2d(outputs * 2),
+        nn.GLU(dim=1),
+    ]
+
+
+class Level(nn.Module):
+    """One resolution of the generator: double the side, then refine beside a direct path."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__(
-            nn.Upsample(scale_factor=2, mode="nearest"),
-            nn.Conv2d(inputs, outputs * 2, 3, padding=1, bias=False),
-            nn.BatchNorm2d(outputs * 2),
-            nn.GLU(dim=1),
+        super().__init__()
+        self.enlarge = nn.Sequential(
+            nn.Upsample(scale_factor=2, mode="nearest"), *_gated(inputs, outputs)
         )
+        self.refine = nn.Sequential(*_gated(outputs, outputs))
 
-
-class Refine(nn.Sequential):
-    """Keep the resolution: one more convolution where a level carries most of the shape."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__(
-            nn.Conv2d(channels, channels * 2, 3, padding=1, bias=False),
-            nn.BatchNorm2d(channels * 2),
-            nn.GLU(dim=1),
-        )
+    def forward(self, maps: Tensor) -> Tensor:
+        """Map (n, inputs, h, w) to (n, outputs, 2h, 2w)."""
+        doubled = self.enlarge(maps)
+        refined: Tensor = doubled + self.refine(doubled)
+        return refined
 
 
 class SkipExcitation(nn.Module):
@@ -66,157 +69,138 @@ class SkipExcitation(nn.Module):
 
 
 class Generator(nn.Module):
-    """Latent vectors to frames with masks.
+    """Latent vectors to latents of frames with masks.
 
     Parameters
     ----------
-    size : int
-        Side of the square output in pixels, 64 or 128.
+    channels : int
+        Channels of what is drawn.
+    side : int
+        Its side, 8 or 16.
     """
 
-    def __init__(self, size: int = 128) -> None:
+    def __init__(self, channels: int, side: int) -> None:
         super().__init__()
         widths = GENERATOR_WIDTHS
-        self.size = size
         self.start = nn.Sequential(
             nn.ConvTranspose2d(LATENT_SIZE, widths[4] * 2, 4, bias=False),
             nn.BatchNorm2d(widths[4] * 2),
             nn.GLU(dim=1),
         )
-        levels = [side for side in widths if 8 <= side <= size]
-        self.up = nn.ModuleDict({str(s): UpBlock(widths[s // 2], widths[s]) for s in levels})
-        self.refine = nn.ModuleDict({str(s): Refine(widths[s]) for s in levels if s in (8, 16, 32)})
-        self.skip = nn.ModuleDict(
-            {str(s): SkipExcitation(widths[s // 16], widths[s]) for s in levels if s >= 64}
+        self.refine = nn.Sequential(*_gated(widths[4], widths[4]))
+        self.levels = nn.ModuleList(
+            Level(widths[s // 2], widths[s]) for s in widths if LEAST < s <= side
         )
-        self.to_image = nn.Conv2d(widths[size], CHANNELS, 3, padding=1)
+        self.skip = SkipExcitation(widths[4], widths[side])
+        self.out = nn.Conv2d(widths[side], channels, 3, padding=1)
 
     def forward(self, latents: Tensor) -> Tensor:
-        """Map ``latents`` of shape (n, 128) to images of shape (n, 4, size, size) in [-1, 1]."""
+        """Map ``latents`` of shape (n, 128) to (n, channels, side, side)."""
         # Unit length per variable keeps interpolations on the shell where the prior lives.
         latents = latents * torch.rsqrt(latents.square().mean(dim=1, keepdim=True) + 1e-8)
-        maps = {4: self.start(latents[:, :, None, None])}
-        for key, block in self.up.items():
-            side = int(key)
-            features = block(maps[side // 2])
-            if key in self.refine:
-                features = features + self.refine[key](features)
-            if key in self.skip:
-                features = self.skip[key](maps[side // 16], features)
-            maps[side] = features
-        return torch.tanh(self.to_image(maps[self.size]))
+        start = self.start(latents[:, :, None, None])
+        coarse = start + self.refine(start)
+        maps = coarse
+        for level in self.levels:
+            maps = level(maps)
+        drawn: Tensor = self.out(self.skip(coarse, maps))
+        return drawn
 
 
-def sharpen(frames: Tensor, amount: float) -> Tensor:
-    """Give frames back some of the fine texture that the last convolutions smooth away.
-
-    Parameters
-    ----------
-    frames : Tensor, shape (n, 3, height, width)
-        Values in [-1, 1].
-    amount : float
-        Weight of each neighbour that is subtracted along each axis; 0 changes nothing.
-
-    Returns
-    -------
-    Tensor
-        The same shape and range.
-    """
-    row = torch.tensor([-amount, 1 + 2 * amount, -amount], device=frames.device)
-    kernel = torch.outer(row, row).expand(3, 1, 3, 3)
-    padded = functional.pad(frames, (1, 1, 1, 1), mode="replicate")
-    return functional.conv2d(padded, kernel, groups=3).clamp(-1, 1)
-
-
-def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Module:
-    layer = nn.Conv2d(inputs, outputs, kernel, stride, padding=(kernel - 1) // 2, bias=False)
-    return spectral_norm(layer)
-
-
-class DownBlock(nn.Module):
-    """Halve the resolution: a strided path and a pooled path, averaged."""
+class Halving(nn.Module):
+    """Halve the side: a strided path and a pooled path."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         self.main = nn.Sequential(
-            _conv(inputs, outputs, 4, 2),
-            nn.BatchNorm2d(outputs),
-            nn.LeakyReLU(0.2),
-            _conv(outputs, outputs, 3),
-            nn.BatchNorm2d(outputs),
-            nn.LeakyReLU(0.2),
+            nn.Conv2d(inputs, outputs, 4, stride=2, padding=1),
+            nn.LeakyReLU(SLOPE),
+            nn.Conv2d(outputs, outputs, 3, padding=1),
+            nn.LeakyReLU(SLOPE),
         )
-        self.direct = nn.Sequential(
-            nn.AvgPool2d(2), _conv(inputs, outputs, 1), nn.BatchNorm2d(outputs), nn.LeakyReLU(0.2)
-        )
+        self.direct = nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(inputs, outputs, 1))
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, maps: Tensor) -> Tensor:
         """Map (n, inputs, 2h, 2w) to (n, outputs, h, w)."""
-        averaged: Tensor = (self.main(images) + self.direct(images)) / 2
-        return averaged
+        # About the deviation of one of the two.
+        summed: Tensor = (self.main(maps) + self.direct(maps)) * 0.7
+        return summed
 
 
-class Decoder(nn.Sequential):
-    """A small decoder that makes the discriminator keep what an image looks like."""
+class Rebuilder(nn.Sequential):
+    """A small decoder that makes the discriminator keep what it has seen."""
 
-    def __init__(self, channels: int) -> None:
-        widths = (channels, 64, 32, 16)
-        blocks = [UpBlock(a, b) for a, b in pairwise(widths)]
-        super().__init__(*blocks, nn.Conv2d(widths[-1], CHANNELS, 3, padding=1), nn.Tanh())
+    def __init__(self, inputs: int, channels: int) -> None:
+        layers: list[nn.Module] = []
+        for before, after in zip((inputs, *REBUILDER_WIDTHS), REBUILDER_WIDTHS, strict=False):
+            layers += [
+                nn.Upsample(scale_factor=2),
+                nn.Conv2d(before, after, 3, padding=1),
+                nn.LeakyReLU(SLOPE),
+            ]
+        super().__init__(*layers, nn.Conv2d(REBUILDER_WIDTHS[-1], channels, 3, padding=1))
 
 
 class Discriminator(nn.Module):
-    """Patch-wise realness, and reconstructions of what was seen.
+    """How real latents are, as a whole and in patches, and reconstructions of what was seen.
 
     Parameters
     ----------
-    size : int
-        Side of the square input in pixels, 64 or 128.
+    channels, side : int
+        As those of the `Generator`.
     """
 
-    def __init__(self, size: int = 128) -> None:
+    def __init__(self, channels: int, side: int) -> None:
         super().__init__()
         widths = DISCRIMINATOR_WIDTHS
-        self.entry = nn.Sequential(_conv(CHANNELS, widths[size], 3), nn.LeakyReLU(0.2))
-        levels = [side for side in widths if side < size]
-        self.down = nn.ModuleList(DownBlock(widths[s * 2], widths[s]) for s in levels)
-        self.score = nn.Sequential(
-            _conv(widths[8], widths[8], 1),
-            nn.BatchNorm2d(widths[8]),
-            nn.LeakyReLU(0.2),
-            _conv(widths[8], 1, 4),
+        first, last = widths[side], widths[LEAST]
+        self.entry = nn.Sequential(
+            nn.Conv2d(channels, first, 3, padding=1),
+            nn.LeakyReLU(SLOPE),
+            nn.Conv2d(first, first, 3, padding=1),
+            nn.LeakyReLU(SLOPE),
         )
-        self.decode_whole = Decoder(widths[8])
-        self.decode_part = Decoder(widths[16])
+        self.down = nn.ModuleList(Halving(widths[2 * s], widths[s]) for s in widths if s < side)
+        self.last = nn.Sequential(
+            nn.Conv2d(last + 1, last, 3, padding=1),
+            nn.LeakyReLU(SLOPE),
+            nn.Flatten(),
+            nn.Linear(LEAST * LEAST * last, last),
+            nn.LeakyReLU(SLOPE),
+            nn.Linear(last, 1),
+        )
+        self.patches = nn.Conv2d(widths[2 * LEAST], 1, 1)
+        self.decode_whole = Rebuilder(last, channels)
+        self.decode_part = Rebuilder(widths[2 * LEAST], channels)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Return realness scores of shape (n, patches) for images of shape (n, 4, size, size)."""
-        return self._score(self._features(images)[1])
+    def forward(self, seen: Tensor) -> Tensor:
+        """Return scores of shape (n,) of latents (n, channels, side, side)."""
+        return self._score(*self._features(seen))
 
-    def score_and_reconstruct(self, images: Tensor, quadrant: int) -> tuple[Tensor, Tensor]:
+    def score_and_reconstruct(self, seen: Tensor, quadrant: int) -> tuple[Tensor, Tensor]:
         """Return the scores and the reconstruction errors of the whole and of one quadrant."""
-        middle, coarse = self._features(images)
+        middle, coarse = self._features(seen)
         row, column = divmod(quadrant, 2)
-        half, side = middle.shape[-1] // 2, images.shape[-1] // 2
+        half, side = middle.shape[-1] // 2, seen.shape[-1] // 2
         part = middle[..., row * half : (row + 1) * half, column * half : (column + 1) * half]
-        target = images[..., row * side : (row + 1) * side, column * side : (column + 1) * side]
-        error = _difference(self.decode_whole(coarse), images)
+        target = seen[..., row * side : (row + 1) * side, column * side : (column + 1) * side]
+        error = _difference(self.decode_whole(coarse), seen)
         error = error + _difference(self.decode_part(part), target)
-        return self._score(coarse), error
+        return self._score(middle, coarse), error
 
-    def _features(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        features = self.entry(images)
-        maps = []
+    def _features(self, seen: Tensor) -> tuple[Tensor, Tensor]:
+        maps = [self.entry(seen)]
         for block in self.down:
-            features = block(features)
-            maps.append(features)
+            maps.append(block(maps[-1]))
         return maps[-2], maps[-1]
 
-    def _score(self, features: Tensor) -> Tensor:
-        scores: Tensor = self.score(features)
-        return scores.flatten(1)
+    def _score(self, middle: Tensor, coarse: Tensor) -> Tensor:
+        # How much samples of a batch differ: what shows that all are alike.
+        spread = coarse.float().std(dim=0).mean().to(coarse.dtype).expand_as(coarse[:, :1])
+        whole: Tensor = self.last(torch.cat([coarse, spread], dim=1)).float().squeeze(1)
+        return whole + self.patches(middle).float().mean(dim=(1, 2, 3))
 
 
-def _difference(decoded: Tensor, images: Tensor) -> Tensor:
-    target = functional.interpolate(images, size=decoded.shape[-2:], mode="area")
-    return functional.l1_loss(decoded.float(), target.float())
+def _difference(decoded: Tensor, seen: Tensor) -> Tensor:
+    shrunk = functional.adaptive_avg_pool2d(decoded.float(), seen.shape[-2:])
+    return functional.l1_loss(shrunk, seen)

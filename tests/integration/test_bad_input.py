@@ -83,7 +83,7 @@ def test_num_samples_on_the_command_line(work, command, given):
     [
         ("10_FASTGAN", "00010_FASTGAN_POLYP_PATCHES_W_MASKS"),
         ("fastgan_polyps", "00010_FASTGAN_POLYP_PATCHES_W_MASKS"),
-        (10003, "10002_FASTGAN_ENDOSCOPY_POLYP_W_MASKS"),
+        (10006, "10005_VOLUME_MRI_HIPPOCAMPUS"),
     ],
 )
 def test_unknown_models(work, command, given, near):

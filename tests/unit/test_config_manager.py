@@ -48,7 +48,7 @@ def test_nothing_happens_before_the_first_use(settings, tmp_path):
 
 
 def test_looking_makes_no_folder(manager):
-    assert len(manager.model_ids) == len(manager) == 25
+    assert len(manager.model_ids) == len(manager) == 28
     manager.record(1)
     assert not manager.settings.home.exists()
 

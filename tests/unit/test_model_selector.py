@@ -406,7 +406,7 @@ def test_selection_criteria(selector, manager):
     criteria = selector.get_selection_criteria_by_id("10")
     assert criteria == manager.get_config_by_id(10, "selection")
     assert selector.get_selection_criteria_by_id(10, False)["model_id"] == POLYPS
-    assert len(selector.get_selection_criteria_by_ids()) == 25
+    assert len(selector.get_selection_criteria_by_ids()) == 28
     some = selector.get_selection_criteria_by_ids([10, 1], are_model_ids_removed=False)
     assert [entry["model_id"][:5] for entry in some] == ["00010", "00001"]
     with pytest.raises(UnknownModelError):

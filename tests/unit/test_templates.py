@@ -62,9 +62,16 @@ def polyp_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Untrained weights for 64 x 64 pixels, in the form that train.py writes."""
     package = load_module(template_folder("fastgan_polyp"))
     torch.manual_seed(0)
-    state = package.Generator(64).state_dict()
+    widths = [8, 8, 16, 16]
+    networks = {
+        "generator": package.Generator(4, 8),
+        "autoencoder": package.Autoencoder(4, widths),
+    }
+    state = torch.nn.ModuleDict(networks).state_dict()
+    facts = {"size": 64, "channels": 4, "autoencoder_widths": widths, "sharpening": 0.1}
     path = tmp_path_factory.mktemp("polyp") / "weights.safetensors"
-    save_file({k: v.half().contiguous() for k, v in state.items()}, path, metadata={"size": "64"})
+    half = {name: tensor.half().contiguous() for name, tensor in state.items()}
+    save_file(half, path, metadata={"facts": json.dumps(facts)})
     return path
 
 
@@ -318,15 +325,27 @@ class TestPolyp:
     def test_evaluation_tells_real_from_untrained(
         self, tmp_path: Path, polyp_weights: Path
     ) -> None:
-        archive, data, sheet = (tmp_path / name for name in ("frames.zip", "data", "sheet.png"))
+        archive, data, out = (tmp_path / name for name in ("frames.zip", "data", "judged"))
         write_archive(archive, count=280)
         run_script("prepare_data.py", "--archive", archive, "--out", data)
-        options = ["--weights", polyp_weights, "--split", "val", "--draws", "2", "--sheet", sheet]
-        printed = run_script("evaluate.py", "--data", data, *options)
-        real = float(printed.split("  real, training frames: ")[1].split()[0])
-        model = float(printed.split("  model: ")[1].split()[0])
-        assert real < model / 2
-        assert read_image(sheet).shape == (8 * 64, 8 * 64, 3)
+        options = ["--weights", polyp_weights, "--split", "val", "--draws", "2"]
+        run_script("evaluate.py", "--data", data, "--only", "fidelity", "--out", out, *options)
+        (section,) = json.loads((out / "numbers.json").read_text())["sections"].values()
+        goals = [goal["is_met"] for goal in section["goals"]]
+        assert goals
+        assert not any(goals)
+        assert read_image(out / "samples.png").shape[2] == 3
+
+    def test_sharpening_leaves_masks_and_flat_colours_alone(self) -> None:
+        package = load_module(template_folder("fastgan_polyp"))
+        random = torch.Generator().manual_seed(0)
+        pairs = torch.rand(2, 4, 16, 16, generator=random) - 0.5
+        sharp = package.sharpen(pairs, 0.1)
+        assert torch.equal(sharp[:, 3:], pairs[:, 3:])
+        assert sharp[:, :3].std() > pairs[:, :3].std()
+        flat = torch.full((1, 4, 16, 16), 0.3)
+        assert torch.allclose(package.sharpen(flat, 0.1), flat, atol=1e-6)
+        assert torch.equal(package.sharpen(pairs, 0.0), pairs)
 
 
 def read_image(path: Path) -> np.ndarray:

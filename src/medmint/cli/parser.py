@@ -57,11 +57,7 @@ def build_parser() -> Parser:
     install.add_argument(
         "--install-dependencies", action="store_true", help="build private environments if needed"
     )
-    remove = add(commands.run_remove, "remove an installed package")
-    _add_model(remove)
-    remove.add_argument(
-        "--record", action="store_true", help="remove what the catalogue says of your own model"
-    )
+    _add_remove(add(commands.run_remove, "remove an installed package"))
     _add_model(add(commands.run_verify, "check every file of an installed package"))
     copy = add(commands.run_copy, "copy a package into a folder for editing")
     _add_model(copy)
@@ -97,6 +93,13 @@ def build_parser() -> Parser:
 
 def _add_model(command: argparse.ArgumentParser) -> None:
     command.add_argument("model", metavar="MODEL", help="number or id, such as 10002")
+
+
+def _add_remove(command: argparse.ArgumentParser) -> None:
+    _add_model(command)
+    command.add_argument(
+        "--record", action="store_true", help="remove what the catalogue says of your own model"
+    )
 
 
 def _add_search(command: argparse.ArgumentParser) -> None:

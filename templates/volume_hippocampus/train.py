@@ -1,0 +1,389 @@
+"""Train the volume model: ``python train.py --data FOLDER --out FOLDER``.
+
+FOLDER holds ``volumes.npz`` (images uint8, labels of 0, 1 and 2, ids), ``split_train.txt`` and
+``split_val.txt`` (an id a line), as ``prepare_data.py`` writes them. Two parts are trained, one
+after the other: the autoencoder in ``OUT/autoencoder``, the denoiser of its latent maps in
+``OUT/denoiser``. Both write checkpoints, a log and pictures while they run; the same command
+again goes on where the last one stopped. The model ends up in ``OUT/weights.safetensors``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from evaluate import SUBJECT
+from network import LABELS, Autoencoder, Decoded, VolumeModel, noise_levels
+from numpy.typing import NDArray
+from pictures import sheet
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional
+from volumes import NARROWLY, WIDELY, Batch, Volumes, read_volumes, take
+
+from medmint.errors import ArgumentError
+from medmint.metrics import frechet_distance
+from medmint.metrics.features import SeededConvolution, standardise
+from medmint.model_trainer import (
+    Average,
+    autocast,
+    prepare_device,
+    random_numbers,
+    run_script,
+    schedule,
+    start_from,
+    train,
+    training_parser,
+)
+from medmint.model_trainer.judging import card_of_training
+
+RATE = 4e-4
+BETAS = (0.5, 0.99)
+DENOISER_RATE = 1e-3
+AVERAGING = 0.995
+#: Weights of the losses beside the absolute difference of the images.
+WEIGHTS_OF_LOSSES = {"spread": 0.1, "label": 0.5, "box": 0.1, "information": 2e-3}
+#: Changed copies of each training volume that the denoiser learns from.
+COPIES = 8
+#: Volumes drawn at each validation of the denoiser for each one of val, and the steps of drawing.
+DRAWN, STEPS_OF_DRAWING = 2, 25
+#: Strengths of the texture to choose from on val.
+STRENGTHS = (0.7, 0.85, 1.0)
+#: Planes of each axis, as shares of its length, that distances are measured on.
+PLANES = (0.35, 0.45, 0.5, 0.55, 0.65)
+
+
+def slice_features(images: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Return seeded convolution features of some slices of each axis.
+
+    Parameters
+    ----------
+    images : ndarray of uint8, shape (n, x, y, z)
+
+    Returns
+    -------
+    ndarray of float64, shape (15 n, 198)
+    """
+    extract = SeededConvolution()
+    found = []
+    for axis in (1, 2, 3):
+        for share in PLANES:
+            found.append(extract(images.take(round(share * images.shape[axis]), axis=axis)))
+    return np.concatenate(found)
+
+
+def slice_distance(real: NDArray[np.float64], images: NDArray[np.uint8]) -> float:
+    """Return the Frechet distance of slices of volumes to features of real ones."""
+    return frechet_distance(*standardise(real, slice_features(images)))
+
+
+def to_bytes(grey: Tensor) -> NDArray[np.uint8]:
+    """Turn images (n, 1, x, y, z) in [0, 1] into uint8 (n, x, y, z)."""
+    return (grey[:, 0] * 255).round().byte().cpu().numpy()
+
+
+def dice(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
+    """Return the mean Dice coefficient of the labels of equal volumes."""
+    values = []
+    for label in range(1, LABELS):
+        a, b = one == label, other == label
+        values.append(2 * (a & b).sum() / max(a.sum() + b.sum(), 1))
+    return float(np.mean(values))
+
+
+class AutoencoderTraining:
+    """Autoencoder of volumes that are changed anew each time they are seen."""
+
+    def __init__(
+        self,
+        autoencoder: Autoencoder,
+        splits: tuple[Volumes, Volumes],
+        options: argparse.Namespace,
+        device: torch.device,
+    ) -> None:
+        self.options, self.device = options, device
+        self.training, self.val = splits
+        self.autoencoder = autoencoder.to(device)
+        self.average = Average(self.autoencoder, AVERAGING)
+        self.optimiser = torch.optim.Adam(self.autoencoder.parameters(), RATE, BETAS)
+        self.parts = {
+            "autoencoder": self.autoencoder,
+            "average": self.average,
+            "optimiser": self.optimiser,
+        }
+
+    def advance(self, step: int) -> Mapping[str, float]:
+        """Take one step."""
+        _slow_down(self.optimiser, RATE, step, self.options.steps)
+        random = random_numbers(self.options.seed, step)
+        rows = torch.randint(0, len(self.training), (self.options.batch,), generator=random)
+        batch = take(self.training, rows.tolist(), self.device, amounts=WIDELY, random=random)
+        with autocast(self.options):
+            mean, log_variance = self.autoencoder.encode(batch.image, batch.box, batch.label)
+            noise = torch.randn(mean.shape, generator=random).to(self.device)
+            found = self.autoencoder.decode(mean + (log_variance / 2).exp() * noise)
+        losses = reconstruction_losses(batch, found)
+        losses["information"] = (mean.square() + log_variance.exp() - log_variance - 1).mean() / 2
+        total = losses["image"]
+        for name, weight in WEIGHTS_OF_LOSSES.items():
+            total = total + weight * losses[name]
+        self.optimiser.zero_grad()
+        total.backward()
+        self.optimiser.step()
+        self.average.update(self.autoencoder, step)
+        return {name: float(value.detach()) for name, value in losses.items()}
+
+    @torch.inference_mode()
+    def validate(self, step: int, folder: Path) -> Mapping[str, float]:
+        """Measure how the val volumes come back."""
+        images, labels, errors = [], [], []
+        network = self.average.network
+        for rows in torch.arange(len(self.val)).split(4):
+            batch = take(self.val, rows.tolist(), self.device)
+            with autocast(self.options):
+                mean, _ = network.encode(batch.image, batch.box, batch.label)
+                found = network.decode(mean)
+            images.append(to_bytes(((found.image + 1) / 2).clamp(0, 1) * batch.box))
+            labels.append((found.labels.argmax(dim=1) * batch.box[:, 0]).byte().cpu().numpy())
+            errors.append(_within((found.image - batch.image).abs(), batch.box).item())
+        made, parts = np.concatenate(images), np.concatenate(labels)
+        Image.fromarray(sheet(made[:8], parts[:8])).save(folder / f"val_{step:06d}.png")
+        return {"val_difference": float(np.mean(errors)), "val_dice": dice(parts, self.val.labels)}
+
+    def weights(self) -> tuple[dict[str, Tensor], dict[str, str]]:
+        """Return the averaged autoencoder."""
+        return dict(self.average.network.state_dict()), {}
+
+
+def reconstruction_losses(batch: Batch, found: Decoded) -> dict[str, Tensor]:
+    """Compare what was decoded with what it came from."""
+    names = functional.one_hot(batch.label, LABELS).movedim(-1, 1).float()
+    chances = found.labels.softmax(dim=1)
+    sides = (0, 2, 3, 4)
+    overlap = 2 * (chances * names).sum(sides) / (chances + names).sum(sides)
+    difference = found.image - batch.image
+    # Gaussian likelihood of what is left over; it must not make the images any less sharp.
+    left = difference.detach().square() * (-2 * found.spread).exp() / 2 + found.spread
+    return {
+        "image": _within(difference.abs(), batch.box),
+        "spread": _within(left, batch.box),
+        "label": 1 - overlap[1:].mean() + 10 * functional.cross_entropy(found.labels, batch.label),
+        "box": functional.binary_cross_entropy_with_logits(found.box, batch.box),
+    }
+
+
+def _within(values: Tensor, box: Tensor) -> Tensor:
+    """Return the mean inside the boxes."""
+    return (values * box).sum() / box.sum()
+
+
+def _slow_down(optimiser: torch.optim.Optimizer, rate: float, step: int, steps: int) -> None:
+    """Warm up over 50 steps and let the rate fall to a tenth over the last third."""
+    falling = min(1.0, max(0.1, 3 * (steps - step) / steps))
+    for group in optimiser.param_groups:
+        group["lr"] = rate * min(1.0, (step + 1) / 50) * falling
+
+
+class DenoiserTraining:
+    """Denoiser of the latent maps that an autoencoder makes of the training volumes."""
+
+    def __init__(
+        self,
+        model: VolumeModel,
+        splits: tuple[Volumes, Volumes],
+        options: argparse.Namespace,
+        device: torch.device,
+    ) -> None:
+        self.options, self.device = options, device
+        self.training, self.val = splits
+        self.real = slice_features(self.val.images)
+        self.model = model.to(device).requires_grad_(requires_grad=False)
+        self._fit_texture()
+        self.means, self.deviations = self._maps()
+        self.denoiser = self.model.denoiser.requires_grad_(requires_grad=True)
+        self.average = Average(self.denoiser, AVERAGING)
+        self.optimiser = torch.optim.AdamW(self.denoiser.parameters(), DENOISER_RATE)
+        self.parts = {
+            "denoiser": self.denoiser,
+            "average": self.average,
+            "optimiser": self.optimiser,
+        }
+
+    @torch.inference_mode()
+    def _fit_texture(self) -> None:
+        """Take the spectrum of what the autoencoder leaves over of the training volumes."""
+        fields, boxes = [], []
+        for rows in torch.arange(len(self.training)).split(8):
+            batch = take(self.training, rows.tolist(), self.device)
+            with autocast(self.options):
+                mean, _ = self.model.autoencoder.encode(batch.image, batch.box, batch.label)
+                found = self.model.autoencoder.decode(mean)
+            fields.append((batch.image - found.image) * (-found.spread).exp() * batch.box)
+            boxes.append(batch.box)
+        self.model.texture.fit(torch.cat(fields), torch.cat(boxes))
+
+    @torch.inference_mode()
+    def _maps(self) -> tuple[Tensor, Tensor]:
+        """Encode changed copies of the volumes; fit scale and Gaussian to the maps."""
+        means, deviations = [], []
+        for copy in range(self.options.copies):
+            random = random_numbers(self.options.seed + 1, copy)
+            for rows in torch.arange(len(self.training)).split(8):
+                batch = take(
+                    self.training, rows.tolist(), self.device, amounts=NARROWLY, random=random
+                )
+                with autocast(self.options):
+                    mean, log_variance = self.model.autoencoder.encode(
+                        batch.image, batch.box, batch.label
+                    )
+                means.append(mean)
+                deviations.append((log_variance / 2).exp())
+        mean, deviation = torch.cat(means), torch.cat(deviations)
+        sides = (0, 2, 3, 4)
+        spread = (
+            mean.var(dim=sides, keepdim=True) + deviation.square().mean(sides, keepdim=True)
+        ).sqrt()
+        self.model.centre.copy_(mean.mean(dim=sides, keepdim=True))
+        self.model.scale.copy_(spread)
+        mean, deviation = (mean - self.model.centre) / spread, deviation / spread
+        self.model.denoiser.fit_gaussian(mean, float(deviation.square().mean()))
+        return mean.clone(), deviation.clone()
+
+    def advance(self, step: int) -> Mapping[str, float]:
+        """Take one step."""
+        options = self.options
+        _slow_down(self.optimiser, DENOISER_RATE, step, options.denoiser_steps)
+        random = random_numbers(options.seed, step)
+        rows = torch.randint(0, len(self.means), (options.denoiser_batch,), generator=random)
+        steps = torch.randint(0, 1000, (len(rows),), generator=random)
+        inner, outer = (
+            torch.randn((len(rows), *self.means.shape[1:]), generator=random).to(self.device)
+            for _ in range(2)
+        )
+        clean = self.means[rows] + self.deviations[rows] * inner
+        steps = steps.to(self.device)
+        alpha, sigma = (x[:, None, None, None, None] for x in noise_levels(steps.float()))
+        with autocast(options):
+            found = self.denoiser(alpha * clean + sigma * outer, steps)
+        loss = functional.mse_loss(found, alpha * outer - sigma * clean)
+        self.optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.denoiser.parameters(), 1.0)
+        self.optimiser.step()
+        self.average.update(self.denoiser, step)
+        return {"velocity": float(loss.detach())}
+
+    @torch.inference_mode()
+    def validate(self, step: int, folder: Path) -> Mapping[str, float]:
+        """Draw volumes, compare them with the val split, and choose a strength of the texture."""
+        random = random_numbers(self.options.seed + 2, 0)
+        noise = torch.randn(DRAWN * len(self.val), self.model.latent_size, generator=random)
+        noise = noise.to(self.device)
+        self.model.denoiser = self.average.network
+        with autocast(self.options):
+            maps = torch.cat([self.model.denoise(n, STEPS_OF_DRAWING) for n in noise.split(16)])
+        self.model.denoiser = self.denoiser
+        found = {}
+        for strength in STRENGTHS:
+            made, parts = self._decoded(maps, noise, strength)
+            found[strength] = slice_distance(self.real, made)
+        best = min(found, key=found.__getitem__)
+        made, parts = self._decoded(maps, noise, best)
+        Image.fromarray(sheet(made[:16], parts[:16])).save(folder / f"drawn_{step:06d}.png")
+        measured = {"val_distance": found[best], "strength": best}
+        for label, name in ((1, "anterior"), (2, "posterior")):
+            volumes = (parts == label).sum(axis=(1, 2, 3))
+            measured |= {f"{name}_mean": volumes.mean(), f"{name}_deviation": volumes.std()}
+        return {key: float(value) for key, value in measured.items()}
+
+    def _decoded(
+        self, maps: Tensor, noise: Tensor, strength: float
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        self.model.texture.strength.fill_(strength)
+        images, labels = [], []
+        for rows in torch.arange(len(maps)).split(8):
+            with autocast(self.options):
+                grey, parts = self.model.decode(maps[rows], noise[rows])
+            images.append(to_bytes(grey))
+            labels.append(parts[:, 0].cpu().numpy())
+        return np.concatenate(images), np.concatenate(labels)
+
+    def weights(self) -> tuple[dict[str, Tensor], dict[str, str]]:
+        """Return the whole model, with the averaged denoiser."""
+        tensors = dict(self.model.state_dict())
+        averaged = self.average.network.state_dict()
+        tensors |= {f"denoiser.{name}": value for name, value in averaged.items()}
+        return tensors, facts(self.model)
+
+
+def facts(model: VolumeModel) -> dict[str, str]:
+    """Return what is needed to build the same model."""
+    return {
+        "shape": " ".join(map(str, model.shape)),
+        "widths": " ".join(map(str, model.autoencoder.widths)),
+        "channels": str(model.autoencoder.channels),
+        "width": str(model.denoiser.width),
+    }
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = training_parser(str(__doc__), steps=3_000, batch=4, validate_every=250)
+    parser.add_argument("--denoiser-steps", type=int, default=4_000)
+    parser.add_argument("--denoiser-batch", type=int, default=32)
+    parser.add_argument("--copies", type=int, default=COPIES, help="changed copies of each volume")
+    parser.add_argument("--widths", type=int, nargs=3, default=(48, 64, 96))
+    parser.add_argument("--channels", type=int, default=8, help="channels of the latent map")
+    parser.add_argument("--width", type=int, default=96, help="channels of the denoiser")
+    parser.add_argument("--no-card", action="store_true", help="do not measure what was made")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Train the autoencoder, then the denoiser."""
+    options = parse_arguments()
+    first = schedule(options)
+    for name in ("denoiser_steps", "denoiser_batch", "copies", "channels"):
+        if getattr(options, name) < 1:
+            raise ArgumentError(f"--{name.replace('_', '-')}", getattr(options, name), "1 or more")
+    widths = [*options.widths, options.width]
+    if any(width < 8 or width % 8 for width in widths):
+        raise ArgumentError("--widths or --width", widths, "positive multiples of 8")
+    device = prepare_device(options)
+    splits = read_volumes(options.data, "train"), read_volumes(options.data, "val")
+    model = VolumeModel(
+        splits[0].images.shape[1:],
+        widths=options.widths,
+        channels=options.channels,
+        width=options.width,
+    )
+    if options.init is not None:
+        start_from(options.init, model)
+    settings = {
+        "seed": options.seed,
+        "precision": options.precision,
+        "init": options.init,
+        "widths": options.widths,
+        "channels": options.channels,
+        "volumes": [len(split) for split in splits],
+    }
+    folders = [options.out / name for name in ("autoencoder", "denoiser")]
+    autoencoder = AutoencoderTraining(model.autoencoder, splits, options, device)
+    train(autoencoder, folders[0], first, settings=settings | {"batch": options.batch})
+    start_from(folders[0] / "weights.safetensors", model.autoencoder)
+    denoiser = DenoiserTraining(model, splits, options, device)
+    own = {name: getattr(options, name) for name in ("width", "copies", "denoiser_batch")}
+    second = replace(first, steps=options.denoiser_steps)
+    train(denoiser, folders[1], second, settings=settings | own)
+    shutil.copyfile(folders[1] / "weights.safetensors", options.out / "weights.safetensors")
+    if not options.no_card:
+        card_of_training(SUBJECT, options)
+
+
+if __name__ == "__main__":
+    run_script(main)
