@@ -168,7 +168,7 @@ def test_anything_else_is_unknown(manager, garbage):
         ("00010_FASTGAN_POLYP_PATCHES", "00010_FASTGAN_POLYP_PATCHES_W_MASKS"),
         ("fastgan_polyp_patches", "00010_FASTGAN_POLYP_PATCHES_W_MASKS"),
         ("10001_phantom_ct_head_slice", PHANTOM),
-        (10003, PHANTOM),
+        (10006, "10005_VOLUME_MRI_HIPPOCAMPUS"),
     ],
 )
 def test_near_matches_are_named(manager, wrong, near):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import importlib.util
 import io
 import json
@@ -25,7 +26,9 @@ from safetensors.torch import save_file
 
 from medmint.resources import config_file, template_folder
 
-PACKAGES = ("phantom_ct_head", "fastgan_polyp", "minimal", "minimal_generate")
+LEARNT = ("fastgan_polyp", "latent_ddpm_chest_xray", "cgan_chest_xray", "volume_hippocampus")
+REFERENCES = ("phantom_ct_head", *LEARNT)
+PACKAGES = (*REFERENCES, "minimal", "minimal_generate")
 WITH_SAMPLER = ("phantom_ct_head", "fastgan_polyp", "minimal")
 
 
@@ -100,6 +103,24 @@ class TestEveryPackage:
         files = {path.name for path in template_folder(name).iterdir()}
         texts = {"metadata.json", "requirements.txt", "test.sh", "LICENSE", "MODEL_CARD.md"}
         assert texts | {"__init__.py"} <= files
+
+    @pytest.mark.parametrize("name", LEARNT)
+    def test_card_is_of_the_weights(self, name: str) -> None:
+        folder = template_folder(name)
+        numbers = json.loads((folder / "numbers.json").read_text())
+        digest = hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest()
+        assert numbers["subject"]["weights_sha256"] == digest
+        assert numbers["subject"]["split"] == "test"
+        assert {"fidelity", "copying", "speed"} <= numbers["sections"].keys()
+        goals = {
+            goal["text"]: goal["is_met"]
+            for section in ("fidelity", "copying")
+            for goal in numbers["sections"][section]["goals"]
+        }
+        # What must hold of a model that is shipped, whatever else its card says.
+        assert goals["at most 2% of the samples near in pixels"]
+        assert goals["membership AUC at most 0.60 by its lower bound"]
+        assert goals["coverage above the Gaussian's, by the lower bound of the difference"]
 
     @pytest.mark.parametrize("name", PACKAGES)
     def test_record_follows_the_schema(self, name: str) -> None:
@@ -384,7 +405,7 @@ def run_script(name: str, *arguments: object) -> str:
     return finished.stdout
 
 
-@pytest.mark.parametrize("folder", ["phantom_ct_head", "fastgan_polyp"])
+@pytest.mark.parametrize("folder", REFERENCES)
 def test_catalogue_says_of_a_reference_model_what_its_package_says(folder):
     text = (template_folder(folder) / "metadata.json").read_text(encoding="utf-8")
     ((model_id, record),) = json.loads(text).items()
