@@ -149,7 +149,8 @@ def _head(record: ModelRecord, own: OwnTraining | None, *, has_sheet: bool) -> I
     description = record.description
     yield f"# {record.model_id}" + (", trained on other images" if own else "")
     comment = description.get("comment")
-    yield f"{record.title}." + (f" {comment}" if comment and not own else "")
+    told = f" {comment}" if comment and not own else ""
+    yield ("Made with the script of: " if own else "") + f"{record.title}.{told}"
     if has_sheet:
         yield f"![The first samples that were drawn to be measured, none left out]({SHEET})"
     yield "## Intended use"
@@ -187,6 +188,11 @@ def _data(
 
 def _making(texts: Texts, own: OwnTraining | None) -> Iterator[str]:
     yield "## Architecture"
+    if own is not None and texts.architecture:
+        yield (
+            "*What follows is of the model that the script came with. Sizes, steps and losses of "
+            "this training are those of the command below.*"
+        )
     yield texts.architecture or f"{_NOT_SAID.capitalize()}."
     yield "## Command, time and machine"
     if own is None:
@@ -196,7 +202,7 @@ def _making(texts: Texts, own: OwnTraining | None) -> Iterator[str]:
     yield _fenced(own.command)
     if own.started_from:
         yield f"It went on from the weights {own.started_from}."
-    yield "The course of the losses is in `log.csv`."
+    yield "The course of the losses is in `log.csv`, one for each phase."
 
 
 def _numbers(numbers: Numbers) -> Iterator[str]:

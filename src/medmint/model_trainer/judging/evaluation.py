@@ -59,6 +59,10 @@ def judging_parser(subject: Subject, description: str) -> argparse.ArgumentParse
     parser.add_argument(
         "--out", type=Path, default=Path("judged"), help="for numbers, card, sheet and samples"
     )
+    if subject.read is None:
+        parser.add_argument(
+            "--size", type=int, default=subject.size, help="side of the images, as in training"
+        )
     names = ", ".join(sections_of(subject))
     parser.add_argument("--only", help=f"some of {names}, with commas; none: the card alone")
     parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE")
@@ -99,6 +103,7 @@ def evaluate_package(subject: Subject, options: argparse.Namespace) -> Numbers:
     """
     effort = Effort(**{f.name: getattr(options, f.name) for f in dataclasses.fields(Effort)})
     prepare_device(options)
+    subject = dataclasses.replace(subject, size=getattr(options, "size", subject.size))
     model = Model(
         subject.folder,
         options.weights,
@@ -196,8 +201,9 @@ def card_of_training(
     effort = effort or Effort(draws=3, copies=200)
     evidence = Evidence(subject, model, options.data, "val", effort=effort)
     own = OwnTraining(
-        command=shlex.join(["python", *sys.argv]),
-        started_from=None if options.init is None else str(options.init),
+        # Of a path, the name: where a folder lies on this machine is not for a card.
+        command=shlex.join(["python", *(Path(word).name for word in sys.argv)]),
+        started_from=None if options.init is None else options.init.name,
         data=read_data_facts(options.data),
     )
     return judge(evidence, options.out, ("fidelity", "copying"), own=own, is_anew=True)
