@@ -1,6 +1,6 @@
 """Train a small U-Net on real and synthetic polyps, and test it on real ones.
 
-``python notebooks/train_with_synthetic_data.py [--real FOLDER] [--share 0.5] [--epochs 20]``
+``python notebooks/train_with_synthetic_data.py [--real FOLDER] [--share 0.5] [--epochs 30]``
 
 The folder has ``images/``, ``masks/`` (same file names) and the lists ``split_train.txt`` and
 ``split_val.txt``. Without one, the 32 frames that medmint's tests use are taken. ``--share 0``
@@ -150,7 +150,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--real", type=Path, default=SMALL, metavar="FOLDER")
     parser.add_argument("--share", type=float, default=0.5, help="of synthetic pairs, below 1")
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     torch.manual_seed(options.seed)
