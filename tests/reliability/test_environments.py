@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 
+import psutil
 import pytest
 
 from medmint.errors import DependencyError, IntegrityError
@@ -19,6 +20,7 @@ from medmint.packages.environments.installers import PipInstaller, UvInstaller, 
 from medmint.packages.environments.store import list_environments, verify_environment
 from medmint.settings import Settings
 from tests.fakes.wheels import make_wheel, use_wheels, wheel_index
+from tests.packages.children import wait_for
 
 pytestmark = pytest.mark.family("R13")
 
@@ -121,6 +123,11 @@ def _start(home, name="uv", point="never"):
 
 def _left_over(settings):
     return sorted((settings.home / "environments" / ".unfinished").glob("*"))
+
+
+def _is_written_to(home):
+    commands = (process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"]))
+    return any(str(home) in part for command in commands for part in command)
 
 
 def _assert_failure(settings, installer, requirements, *expected):
@@ -369,6 +376,8 @@ def test_killed_at_random_moments(settings, wheels, name, record_property):
         for environment in list_environments(settings):
             verify_environment(environment)
             subprocess.run(["rm", "-r", environment.path], check=True)
+    # An installer outlives its killed builder for a while, and goes on writing.
+    assert wait_for(lambda: not _is_written_to(settings.home))
     verify_environment(build_environment(ONE, settings=settings, model_id=MODEL))
     assert _left_over(settings) == []
     record_property("cases", (rounds, rounds))

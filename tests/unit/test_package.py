@@ -1,6 +1,8 @@
 """Where code and weights are in a folder, and what tells one package from another."""
 
 import json
+import os
+import shutil
 
 import pytest
 from hypothesis import given
@@ -180,3 +182,16 @@ def test_the_record_that_a_package_brings(tmp_path):
     (tmp_path / "metadata.json").write_text("{}")
     with pytest.raises(InvalidRecordError, match="holds 0 records"):
         package_record(tmp_path)
+
+
+def test_folder_that_is_removed_while_it_is_walked(tmp_path, monkeypatch):
+    tree(tmp_path, "a/1.txt", "b/2.txt")
+    scan = os.scandir
+
+    def remove_then_scan(folder):
+        if str(folder) == str(tmp_path / "b"):
+            shutil.rmtree(folder)
+        return scan(folder)
+
+    monkeypatch.setattr(os, "scandir", remove_then_scan)
+    assert [name for name, _ in walk(tmp_path)] == ["a/1.txt"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -161,7 +162,9 @@ def hash_tree(folder: Path) -> str:
 
 def walk(folder: Path) -> Iterator[tuple[str, Path]]:
     """Yield the relative name and path of each file, sorted, without byte code and hidden files."""
-    for path in sorted(folder.rglob("*")):
+    # os.walk passes over a folder that another process removes meanwhile.
+    found = (Path(root, name) for root, _, names in os.walk(folder) for name in names)
+    for path in sorted(found):
         relative = path.relative_to(folder)
         hidden = any(part.startswith(".") or part == "__pycache__" for part in relative.parts)
         if path.is_file() and not hidden:
