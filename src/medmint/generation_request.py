@@ -41,7 +41,7 @@ class GenerationRequest:
     seed: int | None = None
     device: str = "auto"
     batch_size: int | None = None
-    output_format: str = "png"
+    output_format: str | None = None
     condition: Any = None
     latents: Any = None
     weights: str | os.PathLike[str] | None = None
@@ -74,7 +74,8 @@ class GenerationRequest:
             _check_whole("seed", self.seed, least=0, most=LARGEST_SEED)
         if not isinstance(self.device, str) or not _DEVICE.fullmatch(self.device):
             raise ArgumentError("device", self.device, "'auto', 'cpu', 'cuda', 'cuda:0' or 'mps'")
-        _check_choice("output_format", self.output_format, OUTPUT_FORMATS)
+        if self.output_format is not None:
+            _check_choice("output_format", self.output_format, OUTPUT_FORMATS)
         _check_choice("isolation", self.isolation, ISOLATIONS)
 
 

@@ -338,8 +338,20 @@ def test_what_png_cannot_hold_leaves_no_trace(generators, own_package, tmp_path)
     metadata = own_package / "metadata.json"
     metadata.write_text(metadata.read_text().replace('"spatial_dims": 2', '"spatial_dims": 3'))
     with pytest.raises(ArgumentError, match="npy: image is a volume"):
-        generators.generate(None, 2, tmp_path / "run", package=own_package)
+        generators.generate(None, 2, tmp_path / "run", package=own_package, output_format="png")
     assert not (tmp_path / "run").exists()
+
+
+def test_default_format_is_npy_where_png_cannot_hold_the_output(generators, own_package, tmp_path):
+    generators.generate(None, 1, tmp_path / "pictures", package=own_package)
+    assert manifest(tmp_path / "pictures")[0]["output_format"] == "png"
+    code, metadata = own_package / "__init__.py", own_package / "metadata.json"
+    metadata.write_text(metadata.read_text().replace('"spatial_dims": 2', '"spatial_dims": 3'))
+    code.write_text(code.read_text().replace("1, SIDE, SIDE)", "1, 4, 8, SIDE)"))
+    generators.generate(None, 1, tmp_path / "volumes", package=own_package)
+    header, sample = manifest(tmp_path / "volumes")
+    assert header["output_format"] == "npy"
+    assert np.load(tmp_path / "volumes" / sample["image"]).ndim == 3
 
 
 def test_a_package_that_breaks_its_contract_is_named(generators, own_package, tmp_path):

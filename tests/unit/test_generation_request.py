@@ -25,7 +25,7 @@ CLASSES = ["benign", "malignant", "normal"]
         *(("batch_size", given) for given in (0, -1, 2.5, "3", False)),
         *(("seed", given) for given in (-1, 1.5, "7", True, LARGEST_SEED + 1)),
         *(("device", given) for given in ("gpu", "cuda:", "cuda:x", "cpu:0", "", 0, None)),
-        *(("output_format", given) for given in ("jpg", "PNG", "", None, 1, np.array(["png"]))),
+        *(("output_format", given) for given in ("jpg", "PNG", "", 1, np.array(["png"]))),
         *(("isolation", given) for given in ("process", "", None, True)),
         *(("output_path", given) for given in ("", 5, True, b"out", "a\0b", "~nobody-at-all/x")),
     ],

@@ -130,7 +130,8 @@ def _add_generate(command: argparse.ArgumentParser) -> None:
     add("--seed", type=int, help="fixes the samples")
     add("--device", default="auto", help="auto, cpu, cuda, cuda:0, mps")
     add("--batch-size", type=int, metavar="N", help="samples per forward pass (32)")
-    add("--format", default="png", metavar="NAME", help="png, npy, npz, tiff, dicom or nifti")
+    formats = "png, npy, npz, tiff, dicom or nifti (png, for volumes npy)"
+    add("--format", metavar="NAME", help=formats)
     add("--condition", help="wanted class, by name or number")
     add("--latents", metavar="FILE", help="JSON or NPY file of latent vectors")
     add("--weights", metavar="FILE", help="weights to use instead of the package's own")

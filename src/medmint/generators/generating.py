@@ -28,7 +28,7 @@ class Generating(Foundation):
         seed: int | None = None,
         device: str = "auto",
         batch_size: int | None = None,
-        output_format: str = "png",
+        output_format: str | None = None,
         condition: Any = None,
         latents: Any = None,
         weights: str | os.PathLike[str] | None = None,
@@ -61,8 +61,9 @@ class Generating(Foundation):
             ``auto``, ``cpu``, ``cuda``, ``cuda:0`` and so on, or ``mps``.
         batch_size : int, optional
             Samples per forward pass, 32 by default. Halved when memory runs out.
-        output_format : {"png", "npy", "npz", "tiff", "dicom", "nifti"}
-            Format of the files; the last two need the extras of their names.
+        output_format : {"png", "npy", "npz", "tiff", "dicom", "nifti"}, optional
+            Format of the files; the last two need the extras of their names. Default: png, or npy
+            where a PNG file cannot hold what the model gives, such as volumes.
         condition : int, str or sequence of them, optional
             Wanted class, one for all samples or one for each.
         latents : array_like of float, shape (n, latent size), or path, optional

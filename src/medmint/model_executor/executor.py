@@ -26,7 +26,7 @@ from medmint.packages.workers.process import OutOfMemoryError, Worker
 from medmint.progress import Progress, progress_bar
 from medmint.samples import Batch, GenerationResult
 from medmint.settings import Settings
-from medmint.writers.formats import WRITERS
+from medmint.writers.formats import WRITERS, default_format
 from medmint.writers.run_folder import RunFolder, new_run_folder
 
 logger = logging.getLogger(__name__)
@@ -163,24 +163,30 @@ class ModelExecutor:
 
     def _save(self, request: GenerationRequest) -> GenerationResult:
         """Generate into the folder that was named, or into a new one."""
-        writer = WRITERS[request.output_format](self.record)
+        output_format = request.output_format or default_format(self.record)
+        writer = WRITERS[output_format](self.record)
         if request.output_path is None:
             plan = self._planner.settle(request)
             with self._loaded(plan) as worker:
                 folder = new_run_folder(Path("output") / self.model_id)
-                return self._write(request, plan, worker, RunFolder(folder, writer))
+                return self._write(plan, worker, RunFolder(folder, writer), output_format)
         output = RunFolder(Path(request.output_path).expanduser(), writer)
         with output.only_writer():
             plan = self._planner.settle(request, None if request.overwrite else output.header())
             with self._loaded(plan) as worker:
-                return self._write(request, plan, worker, output)
+                return self._write(plan, worker, output, output_format, request.overwrite)
 
     def _write(
-        self, request: GenerationRequest, plan: Plan, worker: Worker, output: RunFolder
+        self,
+        plan: Plan,
+        worker: Worker,
+        output: RunFolder,
+        output_format: str,
+        overwrite: bool = False,
     ) -> GenerationResult:
         """Write the samples that the folder does not have yet."""
-        header = plan.header(request.output_format, worker.device)
-        start = output.begin(header, plan.num_samples, overwrite=request.overwrite)
+        header = plan.header(output_format, worker.device)
+        start = output.begin(header, plan.num_samples, overwrite=overwrite)
         plan = replace(plan, batch_size=output.batch_size)
         with progress_bar("samples") as progress:
             for batch in self._batches(plan, worker, start, output.halve):

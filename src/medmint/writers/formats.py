@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from medmint.catalogue.records import ModelRecord
+from medmint.errors import ArgumentError
 from medmint.writers.arrays import NpyWriter, NpzWriter
 from medmint.writers.dicom import DicomWriter
 from medmint.writers.nifti import NiftiWriter
@@ -25,3 +26,12 @@ WRITERS: Mapping[str, Callable[[ModelRecord], SampleWriter]] = MappingProxyType(
         "nifti": NiftiWriter,
     }
 )
+
+
+def default_format(record: ModelRecord) -> str:
+    """Return png, or npy where that cannot hold what the model gives, such as volumes."""
+    try:
+        PngWriter(record)
+    except ArgumentError:
+        return "npy"
+    return "png"
