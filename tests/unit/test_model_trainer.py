@@ -143,6 +143,12 @@ class TestGoingOn:
         assert tiny.steps == []
         assert "all of 8 steps are done" in capsys.readouterr().err
 
+    def test_fewer_steps_than_it_has_had_are_refused(self, stopped):
+        tiny = Tiny()
+        with pytest.raises(TrainingError, match=r"for 8 steps already, 7 were asked for\. Ask for"):
+            train(tiny, stopped, lasting(7), settings=SETTINGS)
+        assert tiny.steps == []
+
     def test_worse_weights_than_before_the_cut_do_not_replace_better_ones(self, stopped):
         class Worse(Tiny):
             def validate(self, step, folder):
@@ -348,22 +354,38 @@ class TestStartFrom:
         assert torch.equal(taken.weight, given.weight.half().float())
         assert taken.weight.dtype == torch.float32
 
-    @pytest.mark.parametrize("kind", ["missing", "folder", "text", "pickle", "other", "prefix"])
-    def test_another_file_is_refused(self, tmp_path, kind):
+    @pytest.mark.parametrize(
+        ("kind", "reason"),
+        [
+            ("missing", "there is no such file"),
+            ("folder", "there is no such file"),
+            ("text", "it is no readable safetensors file"),
+            ("pickle", "it is no readable safetensors file"),
+            ("other", r"net\.weight has shape \(2, 4\), expected \(2, 3\)"),
+            ("more", r"net\.scale is nothing of it"),
+            ("prefix", r"net\.weight is not in it"),
+        ],
+    )
+    def test_another_file_is_refused(self, tmp_path, kind, reason):
         path, network = tmp_path / "weights", nn.Linear(3, 2)
+
+        def save_as(prefix, tensors):
+            save_weights(path, {f"{prefix}{name}": value for name, value in tensors.items()}, {})
+
+        own = network.state_dict()
         make = {
             "missing": lambda: None,
             "folder": path.mkdir,
             "text": lambda: path.write_text("weights"),
-            "pickle": lambda: torch.save(network.state_dict(), path),
-            "other": lambda: save_weights(path, nn.Linear(4, 2).state_dict(), {}),
-            "prefix": lambda: save_weights(
-                path, {f"a.{k}": v for k, v in network.state_dict().items()}, {}
-            ),
+            "pickle": lambda: torch.save(own, path),
+            "other": lambda: save_as("net.", nn.Linear(4, 2).state_dict()),
+            "more": lambda: save_as("net.", own | {"scale": torch.ones(1)}),
+            "prefix": lambda: save_as("a.", own),
         }
         make[kind]()
-        with pytest.raises(TrainingError, match=r"no weights of this network.*size and widths"):
-            start_from(path, network)
+        pattern = rf"no weights of this network: {reason}\. .*size and widths"
+        with pytest.raises(TrainingError, match=pattern):
+            start_from(path, network, "net.")
 
 
 class TestAverage:

@@ -181,7 +181,12 @@ FAULTS = {
     "mixed sizes": (
         replace(ONE, lambda image: image.resize((20, 20))),
         "images",
-        r"mixed sizes \(.* of 16 x 16, 1 of 20 x 20\).*Bring all to one",
+        r"images of mixed sizes \(.* of 16 x 16, 1 of 20 x 20\).*Bring all to one",
+    ),
+    "masks of mixed sizes": (
+        replace("masks/image 002.png", lambda mask: mask.resize((20, 20))),
+        "masks",
+        r"masks of mixed sizes \(.* of 16 x 16, 1 of 20 x 20\)",
     ),
     "not square": (
         each("images", lambda image: image.resize((16, 20))),

@@ -121,11 +121,12 @@ def _read_masks(folder: Path, names: Sequence[str], size: int, side: int) -> Byt
 
 def _read_all(paths: Sequence[Path], mode: str, size: int) -> tuple[Bytes, int]:
     """Return all images in one mode and size, and the side that they have on disk."""
+    folder = paths[0].parent
     missing = [path for path in paths if not path.is_file()]
     if missing:
         raise TrainingError(
             missing[0],
-            f"{len(missing)} of {len(paths)} {missing[0].parent.name} are not there",
+            f"{len(missing)} of {len(paths)} {folder.name} are not there",
             "Add them, or take their names out of the split files.",
         )
     sizes: Counter[tuple[int, int]] = Counter()
@@ -136,12 +137,12 @@ def _read_all(paths: Sequence[Path], mode: str, size: int) -> tuple[Bytes, int]:
     if len(sizes) > 1:
         listed = ", ".join(f"{n} of {w} x {h}" for (w, h), n in sizes.most_common(3))
         raise TrainingError(
-            paths[0].parent, f"images of mixed sizes ({listed})", "Bring all to one square size."
+            folder, f"{folder.name} of mixed sizes ({listed})", "Bring all to one square size."
         )
     ((width, height),) = sizes
     if width != height or width < size:
         raise TrainingError(
-            paths[0].parent,
+            folder,
             f"images of {width} x {height} pixels, expected squares of {size} or more",
             "Cut or pad them, or ask for a smaller size.",
         )

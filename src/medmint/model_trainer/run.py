@@ -111,17 +111,17 @@ def train(trainee: Trainee, out: Path, schedule: Schedule, *, settings: Mapping[
     Raises
     ------
     TrainingError
-        If another training writes to the folder, its checkpoint is broken, of another model or of
-        other settings, or a loss, weight or measurement is not a number: then the checkpoint is
-        the last good one.
+        If another training writes to the folder, its checkpoint is broken, of another model, of
+        other settings or of more steps, or a loss, weight or measurement is not a number: then the
+        checkpoint is the last good one.
     WriterError
         If the folder cannot be written or has no room, said before the first step.
     """
     cards = range(torch.cuda.device_count())
     with alone(make_folder(out)), torch.random.fork_rng(devices=cards):
         run = _Run(trainee, out, settings)
-        run.begin()
-        if run.step >= schedule.steps:
+        run.begin(schedule.steps)
+        if run.step == schedule.steps:
             sys.stderr.write(f"{out}: all of {schedule.steps} steps are done.\n")
             return
         with _progress(run, schedule) as progress:
@@ -158,12 +158,18 @@ class _Run:
         self.rows: list[dict[str, float]] = []
         self._losses: dict[str, float] = {}
 
-    def begin(self) -> None:
-        """Go on from the checkpoint, or write the first one."""
+    def begin(self, steps: int) -> None:
+        """Go on from the checkpoint to so many steps in all, or write the first one."""
         path = self.folder / CHECKPOINT
         if path.exists():
             facts = load_checkpoint(path, self.settings, self.trainee.parts)
             self.step, self.best, self.rows = facts["step"], facts["best"], facts["rows"]
+        if self.step > steps:
+            raise TrainingError(
+                self.folder,
+                f"it is trained for {self.step} steps already, {steps} were asked for",
+                "Ask for as many or more, or name another --out.",
+            )
         if self.step == 0:
             reserve(path, self._facts(), self.trainee.parts)
 

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from medmint.errors import TrainingError
 from medmint.home import write_file
-from medmint.model_trainer.checkpoints import first_lines
 
 
 def save_weights(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> None:
@@ -62,13 +61,32 @@ def start_from(path: Path, network: nn.Module, prefix: str = "") -> None:
     TrainingError
         If it is no such file or of another architecture.
     """
+    if not path.is_file():
+        raise _refusal(path, "there is no such file")
     try:
         with safe_open(path, framework="pt") as file:
             names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
-            network.load_state_dict({n.removeprefix(prefix): file.get_tensor(n) for n in names})
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise TrainingError(
-            path,
-            f"these are no weights of this network ({first_lines(error)})",
-            "Give a .safetensors file, with the size and widths that it was trained with.",
-        ) from error
+            tensors = {name.removeprefix(prefix): file.get_tensor(name) for name in names}
+    except (OSError, SafetensorError) as error:
+        raise _refusal(path, "it is no readable safetensors file") from error
+    if difference := _difference(tensors, network.state_dict()):
+        raise _refusal(path, f"{prefix}{difference}")
+    network.load_state_dict(tensors)
+
+
+def _refusal(path: Path, reason: str) -> TrainingError:
+    return TrainingError(
+        path,
+        f"these are no weights of this network: {reason}",
+        "Give a .safetensors file, with the size and widths that it was trained with.",
+    )
+
+
+def _difference(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str | None:
+    """Name the first tensor that weights lack, have in another shape, or have beyond a network."""
+    for name, tensor in wanted.items():
+        if name not in found:
+            return f"{name} is not in it"
+        if found[name].shape != tensor.shape:
+            return f"{name} has shape {tuple(found[name].shape)}, expected {tuple(tensor.shape)}"
+    return next((f"{name} is nothing of it" for name in found if name not in wanted), None)
