@@ -258,6 +258,7 @@ SUBJECT = Subject(
     read=read,
     extractor=SliceConvolution(),
     sheet=picture,
+    most_seconds=5.0,
     effort=Effort(pairs=500, steps=300),
     sections={"shapes": shapes, "segmentation": segmentation},
 )

@@ -133,6 +133,12 @@ def test_numbers_survive_their_file(tmp_path):
     }
 
 
+def test_options_that_the_model_chooses_itself_are_left_out(tmp_path, record):
+    found = numbers()
+    found.subject["options"]["gain"] = None
+    assert "test split, steps 50." in part(card(tmp_path, record, found), "Numbers")
+
+
 def test_copying_stands_under_privacy(tmp_path, record):
     text = card(tmp_path, record, numbers(copying=section("Copying", 0.7)))
     assert "this model | 0.700" in part(text, "Privacy")

@@ -207,11 +207,12 @@ def _making(texts: Texts, own: OwnTraining | None) -> Iterator[str]:
 
 def _numbers(numbers: Numbers) -> Iterator[str]:
     subject = numbers.subject
+    options = subject["options"].items()
     yield "## Numbers"
     yield (
         f"From `evaluate.py`, written to `numbers.json`; weights "
         f"`{str(subject['weights_sha256'])[:16]}`, {subject['split']} split"
-        + "".join(f", {key} {value}" for key, value in subject["options"].items())
+        + "".join(f", {key} {value}" for key, value in options if value is not None)
         + "."
     )
     if subject["split"] != "test":
