@@ -230,9 +230,23 @@ def test_a_dry_run_asks_nobody_and_leaves_nothing_elsewhere(
     contribution = send(generators, folder, dry_run=True, output_path=out)
     assert zenodo.log == github.log == []
     assert {path.name for path in tmp_path.iterdir()} - before == {"out"}
-    assert (contribution.warnings, contribution.left_out) == ((), (".hidden",))
+    assert contribution.left_out == (".hidden",)
+    assert contribution.warnings == (
+        "title, comment, intended_use, limits in metadata.json: still those of "
+        "90001_MINIMAL_SAMPLER, say what is true of this model.",
+    )
     assert contribution.deposited is None
     assert {f"{SAMPLER_ID}.zip", "record.json", "issue.md"} <= {p.name for p in out.iterdir()}
+
+
+def test_only_words_of_the_original_are_named(generators, folder):
+    path = folder / "metadata.json"
+    text = json.loads(path.read_text(encoding="utf-8"))
+    text[SAMPLER_ID]["description"] |= {"title": "Blobs", "comment": "", "limits": "Blobs alone."}
+    path.write_text(json.dumps(text), encoding="utf-8")
+    contribution = send(generators, folder, dry_run=True, output_path=folder.parent / "out")
+    (warning,) = contribution.warnings
+    assert warning.startswith("intended_use in metadata.json: still those of 90001_")
 
 
 def test_a_dry_run_names_unmet_requirements_and_runs_all_the_same(generators, folder):
@@ -243,7 +257,7 @@ def test_a_dry_run_names_unmet_requirements_and_runs_all_the_same(generators, fo
         dry_run=True,
         output_path=folder.parent / "out",
     )
-    assert contribution.warnings == ("not met here: no-such-package>=1",)
+    assert "not met here: no-such-package>=1" in contribution.warnings
     assert contribution.checks
 
 

@@ -21,6 +21,7 @@ from medmint.model_contributor.contributor import ModelContributor
 from medmint.model_contributor.metadata import Given
 from medmint.model_contributor.packing import Selection
 from medmint.model_contributor.questions import Question
+from medmint.model_contributor.template_copies import borrowed_words
 from medmint.model_contributor.terms import (
     UNKNOWN_AFFILIATION,
     UNKNOWN_NAME,
@@ -168,6 +169,7 @@ class ContributionFlow:
         record = contributor.packed_metadata()
         metadata = deposit_metadata(contributor.model_id, record, self._creators(), text=terms.text)
         metadata.check()
+        self._warnings += filter(None, [borrowed_words(contributor.model_id, record)])
         if unmet := contributor.unmet_requirements():
             self._warnings += [f"not met here: {one}" for one in unmet if terms.dry_run]
         return metadata

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from medmint.resources import template_folder
 
 #: Caches, and what was measured of the original's weights.
 _LEFT_OUT = shutil.ignore_patterns("__pycache__", ".*", "*.pyc", "numbers.json")
+#: Fields of a record that say what one model is and what it learnt from.
+_OWN_WORDS = ("title", "comment", "training_data", "intended_use", "limits")
 
 
 def template_names() -> list[str]:
@@ -76,15 +78,34 @@ def copy_template(
     return new_id
 
 
+def borrowed_words(model_id: str, record: Mapping[str, Any]) -> str:
+    """Say which fields of a record are still those of a reference package; empty if none are."""
+    ours = record["description"]
+    borrowed = {}
+    for name in template_names():
+        original, other = _read_record(template_folder(name))
+        theirs = other["description"]
+        borrowed[original] = [w for w in _OWN_WORDS if ours.get(w) and ours[w] == theirs.get(w)]
+    original, words = max(borrowed.items(), key=lambda pair: len(pair[1]))
+    if model_id in borrowed or not words:
+        return ""
+    named = ", ".join(words)
+    return f"{named} in {METADATA_NAME}: still those of {original}, say what is true of this model."
+
+
+def _read_record(folder: Path) -> tuple[str, dict[str, Any]]:
+    ((model_id, record),) = json.loads((folder / METADATA_NAME).read_text(encoding="utf-8")).items()
+    return model_id, record
+
+
 def _rename(folder: Path, new_id: str, package_name: str) -> None:
-    file = folder / METADATA_NAME
-    ((old_id, record),) = json.loads(file.read_text(encoding="utf-8")).items()
+    old_id, record = _read_record(folder)
     record["execution"] |= {
         "package_name": package_name,
         "package_link": f"{new_id}.zip",
     }
     _begin_anew(record)
-    write_json(file, {new_id: record})
+    write_json(folder / METADATA_NAME, {new_id: record})
     card = folder / "MODEL_CARD.md"
     if card.is_file():
         note = f"> Copied from {old_id}: all that follows is about that model until it is replaced."
