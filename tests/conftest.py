@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 from collections import Counter
 
 import pytest
@@ -16,6 +17,9 @@ SEED = int(os.environ.get("MEDMINT_FUZZ_SEED", "20230612"))
 
 
 def pytest_configure(config):
+    # A shell lets what it starts in the background ignore Ctrl-C, which some tests send themselves.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line(
         "markers", "family(name): a case of this family of the reliability list"
     )

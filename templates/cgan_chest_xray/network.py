@@ -91,7 +91,7 @@ class Generator(nn.Module):
     channels : int
         Channels of the image, with one more for a mask.
     size : int
-        Side of the square output in pixels: 16, 32, 64 or 128.
+        Side of the square output, in pixels or latents: 8, 16, 32, 64 or 128.
     width : float
         Factor on the number of feature maps.
     is_bounded : bool

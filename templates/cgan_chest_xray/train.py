@@ -36,9 +36,7 @@ from medmint.model_trainer import (
     training_parser,
 )
 from medmint.model_trainer.judging import card_of_training
-
-#: Side of the images whose latents are 8 x 8, the least that a generator draws.
-LEAST_LATENT_SIZE = 64
+from medmint.packages.package import hash_file
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -53,10 +51,8 @@ def _check(options: argparse.Namespace) -> None:
         raise ArgumentError("--averaging", options.averaging, "0 or more and below 1")
     if options.batch % 2:
         raise ArgumentError("--batch", options.batch, "an even number: samples come in pairs")
-    if options.autoencoder is not None and options.masks:
-        raise ArgumentError("--masks", "with --autoencoder", "one of the two: it has no masks")
-    if options.autoencoder is not None and options.size < LEAST_LATENT_SIZE:
-        raise ArgumentError("--size", options.size, f"{LEAST_LATENT_SIZE} or more for latents")
+    if options.autoencoder is not None and options.init is not None:
+        raise ArgumentError("--init", "with --autoencoder", "one of the two: it has its own")
     if options.label_smoothing and not LOSSES[options.loss].smooths:
         smoothing = ", ".join(name for name, loss in LOSSES.items() if loss.smooths)
         raise ArgumentError(
@@ -112,6 +108,7 @@ def main() -> None:
     names = ("loss", "rate", "batch", "seed", "precision", "label_smoothing", "feature_matching")
     switches = ("averaging", "mode_seeking", "real_penalty", "spectral", "augment")
     settings = training.facts | {name: getattr(options, name) for name in (*names, *switches)}
+    settings["autoencoder"] = options.autoencoder and hash_file(options.autoencoder)
     train(training, options.out, plan, settings=settings)
     if not options.card:
         return

@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
 import torch
-from autoencoder import Latents, Pixels, read_autoencoder, sharpen
+from autoencoder import Latents, Pixels, sharpen
+from earlier import NETWORKS, Earlier, new_seen, read_earlier
 from losses import (
     LOSSES,
     clip_weights,
@@ -24,7 +23,6 @@ from losses import (
 from network import LATENT_SIZE, new_discriminator, new_generator
 from numpy.typing import NDArray
 from PIL import Image
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from torch.nn import functional
 
@@ -44,8 +42,6 @@ from medmint.sheets import contact_sheet
 BETAS = (0.0, 0.99)
 #: Learning rate of the discriminator over that of the generator.
 FASTER = 2.0
-#: Parts of a checkpoint that another training can start from.
-NETWORKS = ("seen", "generator", "average", "discriminator")
 #: The penalty on real images is taken so seldom, with so much more weight (Karras et al. 2020).
 PENALTY_EVERY = 4
 #: Sets of samples, each as many as val has images, over which the distance is averaged.
@@ -129,7 +125,7 @@ class Training:
                 raise TrainingError(
                     earlier.path,
                     f"its {name} has other layers",
-                    "Give the --size, --width and --masks that it was trained with.",
+                    "Give the --size, --width, --masks and --spectral that it was trained with.",
                 ) from error
 
     def _kept(self, data: TrainingImages) -> Tensor:
@@ -304,57 +300,6 @@ def to_bytes(images: Tensor) -> NDArray[np.uint8]:
     """Bring (n, channels, side, side) in [-1, 1] to uint8, channels last."""
     levels = ((images + 1) * 127.5).round().clamp(0, 255).byte()
     return levels.permute(0, 2, 3, 1).numpy()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Earlier:
-    """What an earlier training left: facts, and weights by part."""
-
-    path: Path
-    facts: Mapping[str, str]
-    parts: Mapping[str, Mapping[str, Tensor]]
-
-
-def read_earlier(path: Path) -> Earlier:
-    """Read weights, or for the discriminator too a checkpoint.
-
-    Raises
-    ------
-    TrainingError
-        If it is none of these.
-    """
-    try:
-        if path.suffix == ".pt":
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            parts = {name: state["parts"][name] for name in NETWORKS}
-            return Earlier(path=path, facts=state["settings"], parts=parts)
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            facts = file.metadata()
-    except (OSError, KeyError, TypeError, RuntimeError, SafetensorError, UnpicklingError) as error:
-        raise TrainingError(path, "these are no weights and no checkpoint of a GAN") from error
-    if not facts or not facts.keys() >= {"conditions", "latents", "channels"}:
-        raise TrainingError(path, "these are no weights of this GAN")
-    generator, seen = (
-        {k.removeprefix(name): v for k, v in tensors.items() if k.startswith(name)}
-        for name in ("generator.", "seen.")
-    )
-    parts = {"generator": generator, "average": generator, "seen": seen}
-    return Earlier(path=path, facts=facts, parts=parts)
-
-
-def new_seen(options: argparse.Namespace, earlier: Earlier | None) -> Pixels | Latents:
-    """Return what the GAN is to see: latents if an autoencoder is given, or was given earlier."""
-    if options.autoencoder is not None:
-        try:
-            return read_autoencoder(options.autoencoder)
-        except (OSError, KeyError, RuntimeError, SafetensorError) as error:
-            raise TrainingError(
-                options.autoencoder, "these are no weights of the autoencoder"
-            ) from error
-    if earlier is not None and earlier.facts["latents"] == "1":
-        return Latents(int(earlier.facts["channels"]))
-    return Pixels(1 + options.masks)
 
 
 def vary(images: Tensor, random: torch.Generator) -> Tensor:

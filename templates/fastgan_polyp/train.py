@@ -13,7 +13,6 @@ on with your images.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from dataclasses import replace
 
 from autoencoder import CHANNELS, COMPRESSION, WIDTHS, Autoencoder
@@ -34,9 +33,10 @@ from medmint.model_trainer import (
 )
 from medmint.model_trainer.judging import card_of_training
 from medmint.model_trainer.run import WEIGHTS
+from medmint.packages.package import hash_file
 
 
-def read_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+def read_arguments() -> argparse.Namespace:
     """Read the command line; ``--steps`` and ``--batch`` are those of the GAN."""
     parser = training_parser(__doc__, steps=12_000, batch=16)
     parser.add_argument("--size", type=int, default=128, choices=(64, 128))
@@ -48,7 +48,7 @@ def read_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace
     parser.add_argument("--channels", type=int, default=CHANNELS, help="channels of the latents")
     parser.add_argument("--autoencoder-widths", type=int, nargs=4, default=[*WIDTHS])
     parser.add_argument("--no-card", dest="card", action="store_false", help="no model card")
-    return parser.parse_args(arguments)
+    return parser.parse_args()
 
 
 def check(options: argparse.Namespace) -> None:
@@ -61,6 +61,8 @@ def check(options: argparse.Namespace) -> None:
     TrainingError
         If the weights to start from are of other networks.
     """
+    if options.batch < 2:
+        raise ArgumentError("--batch", options.batch, "2 or more: how samples differ is looked at")
     for name in ("channels", "autoencoder_widths"):
         given = getattr(options, name)
         if any(number < 1 for number in (given if isinstance(given, list) else [given])):
@@ -79,7 +81,7 @@ def main() -> None:
     first = argparse.Namespace(
         **vars(options) | {"steps": options.autoencoder_steps, "batch": options.autoencoder_batch}
     )
-    plans = schedule(first), schedule(options)
+    plans = schedule(options, "autoencoder_"), schedule(options)
     check(options)
     pairs, val = (read_pairs(options.data, side, options.size) for side in ("train", "val"))
 
@@ -90,12 +92,9 @@ def main() -> None:
     trainee = AutoencoderTrainee(pairs, val, first, device)
     own = settings("autoencoder_batch", "pixels_first")
     train(trainee, options.out / "autoencoder", plans[0], settings=own)
-    train(
-        GanTrainee(pairs, val, options, device),
-        options.out / "gan",
-        plans[1],
-        settings=settings("batch"),
-    )
+    own = settings("batch")
+    own["autoencoder"] = hash_file(options.out / "autoencoder" / WEIGHTS)
+    train(GanTrainee(pairs, val, options, device), options.out / "gan", plans[1], settings=own)
     write_file(options.out / WEIGHTS, (options.out / "gan" / WEIGHTS).read_bytes())
     if options.card:
         card_of_training(replace(SUBJECT, size=options.size), options)

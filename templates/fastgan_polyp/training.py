@@ -274,10 +274,8 @@ class GanTrainee:
         samples = self._sample(len(self.val_features), seed=1)
         found = {amount: self._likeness(samples, amount) for amount in SHARPENINGS}
         self.sharpening = min(SHARPENINGS, key=lambda amount: found[amount].distance)
-        best, drawn = (
-            found[self.sharpening],
-            to_bytes(sharpen(samples, self.sharpening)),
-        )
+        best = found[self.sharpening]
+        drawn = to_bytes(sharpen(samples, self.sharpening))
         save_sheet(drawn[:SHOWN], folder / f"samples_{step:06d}.png")
         return {
             **{

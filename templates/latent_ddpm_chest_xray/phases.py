@@ -34,6 +34,7 @@ from medmint.model_trainer import (
     start_from,
 )
 from medmint.model_trainer.run import WEIGHTS
+from medmint.sheets import contact_sheet
 
 RATE = 4e-4
 AVERAGING = 0.998
@@ -352,10 +353,6 @@ def told(path: Path) -> dict[str, Any]:
     return facts
 
 
-def save_sheet(images: np.ndarray, path: Path, columns: int = 8) -> None:
-    """Save grey images of shape (n, side, side) row by row; what fills no row is left out."""
-    columns = min(columns, len(images))
-    rows = len(images) // columns
-    side = images.shape[1]
-    grid = images[: rows * columns].reshape(rows, columns, side, side).swapaxes(1, 2)
-    Image.fromarray(grid.reshape(rows * side, columns * side)).save(path)
+def save_sheet(images: np.ndarray, path: Path) -> None:
+    """Save grey images of shape (n, side, side)."""
+    Image.fromarray(contact_sheet(list(images), columns=8)).save(path)

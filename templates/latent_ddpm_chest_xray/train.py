@@ -14,7 +14,6 @@ split, in half precision, with that gain, and a model card with what they measur
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,9 +36,10 @@ from medmint.model_trainer import (
 )
 from medmint.model_trainer.judging import card_of_training
 from medmint.model_trainer.run import WEIGHTS
+from medmint.packages.package import hash_file
 
 
-def read_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+def read_arguments() -> argparse.Namespace:
     """Read the command line; ``--steps`` and ``--batch`` are those of the diffusion."""
     parser = training_parser(__doc__, steps=15_000, batch=32)
     parser.add_argument("--autoencoder-steps", type=int, default=3_600)
@@ -63,7 +63,7 @@ def read_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace
     parser.add_argument(
         "--no-card", action="store_true", help="end with the weights, measure nothing more"
     )
-    return parser.parse_args(arguments)
+    return parser.parse_args()
 
 
 def check(options: argparse.Namespace) -> None:
@@ -109,7 +109,7 @@ def main() -> None:
     first = argparse.Namespace(
         **vars(options) | {"steps": options.autoencoder_steps, "batch": options.autoencoder_batch}
     )
-    plans = schedule(first), schedule(options)
+    plans = schedule(options, "autoencoder_"), schedule(options)
     check(options)
     images, val = (
         read_images(options.data, side, size=options.size, channels=1, conditions=options.values)
@@ -124,6 +124,7 @@ def main() -> None:
     own = settings("autoencoder_batch", "pixels_first")
     train(trainee, options.out / "autoencoder", plans[0], settings=own)
     own = settings("batch", "unet_widths", "rate", "averaging", "values", "squared_from")
+    own["autoencoder"] = hash_file(options.out / "autoencoder" / WEIGHTS)
     diffusion = DiffusionTrainee(images, val, options, device)
     train(diffusion, options.out / "diffusion", plans[1], settings=own)
     finish(diffusion, options.out)

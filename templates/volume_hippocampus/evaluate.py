@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pictures import sheet
 from scipy import ndimage, stats
 from segmentation import dice_of_each, train_network
-from volumes import UNCHANGED, WIDELY, Volumes, find_boxes, read_volumes
+from volumes import UNCHANGED, WIDELY, Volumes, find_boxes, planes, read_volumes
 
 from medmint.metrics.features import SeededConvolution
 from medmint.model_trainer import TrainingImages, run_script
@@ -49,12 +49,7 @@ class SliceConvolution(SeededConvolution):
     def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
         """Return features of volumes (n, x, y, z), shape (n, 198)."""
         extract = super().__call__
-        found = [
-            extract(images.take(round(share * images.shape[axis]), axis=axis))
-            for axis in (1, 2, 3)
-            for share in PLANES
-        ]
-        return np.asarray(np.mean(found, axis=0))
+        return np.asarray(np.mean([extract(plane) for plane in planes(images, PLANES)], axis=0))
 
 
 def read(folder: Path, split: str) -> TrainingImages:
@@ -94,20 +89,16 @@ def shapes(evidence: Evidence) -> Section:
     random = np.random.default_rng(0)
     rows, goals = [], []
     for column, name in enumerate(PARTS.values()):
-        subsets = [
-            _ks(random.choice(train[:, column], evidence.count, replace=False), real[:, column])
-            for _ in range(SUBSETS)
-        ]
-        limit = float(np.percentile(subsets, 95))
-        found = mean_interval(_ks(drawn[:, column], real[:, column]) for drawn in draws)
-        for source, values in (
-            (evidence.split, real),
-            ("train", train),
-            ("this model", np.concatenate(draws)),
+        test, others, *own = (amounts[:, column] for amounts in (real, train, *draws))
+        limit, apart = _apart(test, others, random)
+        found = mean_interval(_ks(one, test) for one in own)
+        for source, values, distance in (
+            (evidence.split, test, None),
+            ("train", others, Measured(apart)),
+            ("this model", np.concatenate(own), found),
         ):
-            mean, deviation = values[:, column].mean(), values[:, column].std(ddof=1)
-            distance = {"this model": found, "train": Measured(float(np.mean(subsets)))}
-            rows.append((f"{name}, {source}", float(mean), float(deviation), distance.get(source)))
+            mean, deviation = float(values.mean()), float(values.std(ddof=1))
+            rows.append((f"{name}, {source}", mean, deviation, distance))
         goals.append(
             Goal(
                 text=f"Kolmogorov-Smirnov distance of {name} volumes at most {limit:.3f}, the "
@@ -142,6 +133,14 @@ def shapes(evidence: Evidence) -> Section:
     )
 
 
+def _apart(
+    real: NDArray[np.int64], train: NDArray[np.int64], random: np.random.Generator
+) -> tuple[float, float]:
+    """Return how far train subsets are from as many real ones: 95th percentile and mean."""
+    subsets = [_ks(random.choice(train, len(real), replace=False), real) for _ in range(SUBSETS)]
+    return float(np.percentile(subsets, 95)), float(np.mean(subsets))
+
+
 def _pieces(evidence: Evidence) -> tuple[Goal, tuple[tuple[str | float, ...], ...]]:
     whole = evidence.model.with_options({"largest_only": False})
     kept = largest_pieces(_needed(evidence.draw(0).masks))
@@ -166,13 +165,7 @@ def _pieces(evidence: Evidence) -> tuple[Goal, tuple[tuple[str | float, ...], ..
 def segmentation(evidence: Evidence) -> Section:
     """Train a 3D U-Net on real and on synthetic volumes, and test it on real ones."""
     real, test = (_volumes(evidence, split) for split in ("train", evidence.split))
-    pool = evidence.pool(evidence.effort.pairs)
-    made = Volumes(
-        ids=tuple(map(str, range(len(pool)))),
-        images=pool.images,
-        labels=_needed(pool.masks),
-        boxes=find_boxes(pool.images),
-    )
+    made, steps = _made(evidence), evidence.effort.steps
     arms = {
         "real": ([real], UNCHANGED),
         "real, augmented": ([real], WIDELY),
@@ -180,7 +173,6 @@ def segmentation(evidence: Evidence) -> Section:
         "synthetic, augmented": ([made], WIDELY),
         "real and synthetic, augmented": ([real, made], WIDELY),
     }
-    steps = evidence.effort.steps
     scores = {
         name: dice_of_each(train_network(sources, steps=steps, seed=0, amounts=amounts), test)
         for name, (sources, amounts) in arms.items()
@@ -249,6 +241,16 @@ def _volumes(evidence: Evidence, split: str) -> Volumes:
         images=found.images,
         labels=_masks(evidence, split),
         boxes=find_boxes(found.images),
+    )
+
+
+def _made(evidence: Evidence) -> Volumes:
+    pool = evidence.pool(evidence.effort.pairs)
+    return Volumes(
+        ids=tuple(map(str, range(len(pool)))),
+        images=pool.images,
+        labels=_needed(pool.masks),
+        boxes=find_boxes(pool.images),
     )
 
 

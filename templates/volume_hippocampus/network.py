@@ -28,6 +28,8 @@ LABELS = 3
 COMPRESSION = 8
 #: Steps of the noise that is added in training.
 NOISE_STEPS = 1_000
+#: Main directions of the Gaussian that the denoiser begins with.
+DIRECTIONS = 200
 #: Image, box, and each label but the background.
 INPUTS = 2 + LABELS - 1
 #: Image, logarithm of its spread, box and every label.
@@ -246,19 +248,15 @@ class Denoiser(nn.Module):
         Size of the latent map, even along each axis.
     width : int
         Channels of the network, a multiple of 8.
-    directions : int
-        Main directions of the Gaussian.
     """
 
-    def __init__(
-        self, channels: int, shape: Sequence[int], *, width: int = 96, directions: int = 200
-    ) -> None:
+    def __init__(self, channels: int, shape: Sequence[int], *, width: int = 96) -> None:
         super().__init__()
         size = channels * math.prod(shape)
         self.width, self.shape, self.map_shape = width, tuple(shape), (channels, *shape)
         self.register_buffer("mean", torch.zeros(size))
-        self.register_buffer("directions", torch.zeros(directions, size))
-        self.register_buffer("variances", torch.zeros(directions))
+        self.register_buffer("directions", torch.zeros(DIRECTIONS, size))
+        self.register_buffer("variances", torch.zeros(DIRECTIONS))
         self.register_buffer("rest", torch.ones(1))
         self.time = nn.Sequential(nn.Linear(64, width), nn.SiLU(), nn.Linear(width, width))
         self.places = nn.Parameter(torch.zeros(1, width, *shape))
@@ -290,6 +288,8 @@ class Denoiser(nn.Module):
         variances = lengths.square() / max(len(rows) - 1, 1)
         left = variances[count:].sum() / max(rows.shape[1] - count, 1)
         self.mean.copy_(mean)
+        self.directions.zero_()
+        self.variances.zero_()
         self.directions[:count] = directions[:count].to(self.directions)
         self.variances[:count] = variances[:count].to(self.variances)
         self.rest.fill_(rest + float(left))
@@ -404,7 +404,8 @@ class VolumeModel(nn.Module):
             if i + 1 == steps:
                 break
             ahead = clean
-            if previous is not None:
+            # Of very many steps the first may gain nothing: the share of signal is clamped there.
+            if previous is not None and gains[i - 1] > 0:
                 ahead = clean + (clean - previous) * gains[i] / (2 * gains[i - 1])
             kept = sigmas[i + 1] / sigma
             maps = kept * maps + (alphas[i + 1] - kept * alpha) * ahead

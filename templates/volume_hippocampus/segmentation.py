@@ -13,7 +13,7 @@ from volumes import UNCHANGED, Amounts, Volumes, take
 from medmint.model_trainer import random_numbers
 
 RATE = 2e-3
-BATCH = 4
+BATCH, WIDTH = 4, 32
 
 
 class SmallUNet(nn.Module):
@@ -25,15 +25,15 @@ class SmallUNet(nn.Module):
     MICCAI 2016.
     """
 
-    def __init__(self, width: int = 32) -> None:
+    def __init__(self) -> None:
         super().__init__()
         conv = nn.Conv3d
-        self.first = nn.Sequential(conv(8, width, 3, padding=1), Residual(width))
-        self.second = nn.Sequential(conv(width, width, 3, 2, 1), Residual(width))
-        self.third = nn.Sequential(conv(width, width, 3, 2, 1), Residual(width))
-        self.joined_second = nn.Sequential(conv(2 * width, width, 3, padding=1), Residual(width))
-        self.joined_first = nn.Sequential(conv(2 * width, width, 3, padding=1), Residual(width))
-        self.last = conv(width, 8 * LABELS, 1)
+        self.first = nn.Sequential(conv(8, WIDTH, 3, padding=1), Residual(WIDTH))
+        self.second = nn.Sequential(conv(WIDTH, WIDTH, 3, 2, 1), Residual(WIDTH))
+        self.third = nn.Sequential(conv(WIDTH, WIDTH, 3, 2, 1), Residual(WIDTH))
+        self.joined_second = nn.Sequential(conv(2 * WIDTH, WIDTH, 3, padding=1), Residual(WIDTH))
+        self.joined_first = nn.Sequential(conv(2 * WIDTH, WIDTH, 3, padding=1), Residual(WIDTH))
+        self.last = conv(WIDTH, 8 * LABELS, 1)
 
     def forward(self, images: Tensor) -> Tensor:
         """Turn images (n, 1, x, y, z) in [-1, 1] into logits (n, 3, x, y, z)."""
@@ -82,11 +82,16 @@ def train_network(
 
 def segmentation_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """Return cross-entropy and what is missing in Dice."""
+    return 1 - soft_dice(logits, labels) + functional.cross_entropy(logits, labels)
+
+
+def soft_dice(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the Dice coefficient of chances, its mean over the labels but the background."""
     names = functional.one_hot(labels, LABELS).movedim(-1, 1).float()
     chances = logits.softmax(dim=1)
     sides = (0, 2, 3, 4)
     overlap = 2 * (chances * names).sum(sides) / (chances + names).sum(sides).clamp(min=1)
-    return 1 - overlap[1:].mean() + functional.cross_entropy(logits, labels)
+    return overlap[1:].mean()
 
 
 @torch.inference_mode()
@@ -98,10 +103,15 @@ def dice_of_each(network: SmallUNet, volumes: Volumes) -> NDArray[np.float64]:
         with torch.autocast("cpu", dtype=torch.bfloat16):
             predicted = network(batch.image).argmax(dim=1)
         for one, other in zip(predicted.numpy(), batch.label.numpy(), strict=True):
-            found.append([_dice(one == label, other == label) for label in range(1, LABELS)])
+            found.append(dice(one, other))
     return np.array(found)
 
 
-def _dice(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
+def dice(one: NDArray[np.integer], other: NDArray[np.integer]) -> list[float]:
+    """Return the Dice coefficient of each label of two label maps; 1 where both have none."""
+    return [_overlap(one == label, other == label) for label in range(1, LABELS)]
+
+
+def _overlap(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
     whole = int(one.sum() + other.sum())
     return float(2 * (one & other).sum() / whole) if whole else 1.0

@@ -12,19 +12,19 @@ from __future__ import annotations
 import argparse
 import shutil
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from evaluate import SUBJECT
-from network import LABELS, Autoencoder, Decoded, VolumeModel, noise_levels
+from network import Autoencoder, Decoded, VolumeModel, noise_levels
 from numpy.typing import NDArray
 from pictures import sheet
 from PIL import Image
+from segmentation import dice, soft_dice
 from torch import Tensor, nn
 from torch.nn import functional
-from volumes import NARROWLY, WIDELY, Batch, Volumes, read_volumes, take
+from volumes import NARROWLY, WIDELY, Batch, Volumes, planes, read_volumes, take
 
 from medmint.errors import ArgumentError
 from medmint.metrics import frechet_distance
@@ -41,6 +41,8 @@ from medmint.model_trainer import (
     training_parser,
 )
 from medmint.model_trainer.judging import card_of_training
+from medmint.model_trainer.run import WEIGHTS
+from medmint.packages.package import hash_file
 
 RATE = 4e-4
 BETAS = (0.5, 0.99)
@@ -70,11 +72,7 @@ def slice_features(images: NDArray[np.uint8]) -> NDArray[np.float64]:
     ndarray of float64, shape (15 n, 198)
     """
     extract = SeededConvolution()
-    found = []
-    for axis in (1, 2, 3):
-        for share in PLANES:
-            found.append(extract(images.take(round(share * images.shape[axis]), axis=axis)))
-    return np.concatenate(found)
+    return np.concatenate([extract(plane) for plane in planes(images, PLANES)])
 
 
 def slice_distance(real: NDArray[np.float64], images: NDArray[np.uint8]) -> float:
@@ -85,15 +83,6 @@ def slice_distance(real: NDArray[np.float64], images: NDArray[np.uint8]) -> floa
 def to_bytes(grey: Tensor) -> NDArray[np.uint8]:
     """Turn images (n, 1, x, y, z) in [0, 1] into uint8 (n, x, y, z)."""
     return (grey[:, 0] * 255).round().byte().cpu().numpy()
-
-
-def dice(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
-    """Return the mean Dice coefficient of the labels of equal volumes."""
-    values = []
-    for label in range(1, LABELS):
-        a, b = one == label, other == label
-        values.append(2 * (a & b).sum() / max(a.sum() + b.sum(), 1))
-    return float(np.mean(values))
 
 
 class AutoencoderTraining:
@@ -119,9 +108,11 @@ class AutoencoderTraining:
 
     def advance(self, step: int) -> Mapping[str, float]:
         """Take one step."""
-        _slow_down(self.optimiser, RATE, step, self.options.steps)
+        _slow_down(self.optimiser, RATE, step, self.options.autoencoder_steps)
         random = random_numbers(self.options.seed, step)
-        rows = torch.randint(0, len(self.training), (self.options.batch,), generator=random)
+        rows = torch.randint(
+            0, len(self.training), (self.options.autoencoder_batch,), generator=random
+        )
         batch = take(self.training, rows.tolist(), self.device, amounts=WIDELY, random=random)
         with autocast(self.options):
             mean, log_variance = self.autoencoder.encode(batch.image, batch.box, batch.label)
@@ -153,7 +144,10 @@ class AutoencoderTraining:
             errors.append(_within((found.image - batch.image).abs(), batch.box).item())
         made, parts = np.concatenate(images), np.concatenate(labels)
         Image.fromarray(sheet(made[:8], parts[:8])).save(folder / f"val_{step:06d}.png")
-        return {"val_difference": float(np.mean(errors)), "val_dice": dice(parts, self.val.labels)}
+        return {
+            "val_difference": float(np.mean(errors)),
+            "val_dice": float(np.mean(dice(parts, self.val.labels))),
+        }
 
     def weights(self) -> tuple[dict[str, Tensor], dict[str, str]]:
         """Return the averaged autoencoder."""
@@ -162,17 +156,15 @@ class AutoencoderTraining:
 
 def reconstruction_losses(batch: Batch, found: Decoded) -> dict[str, Tensor]:
     """Compare what was decoded with what it came from."""
-    names = functional.one_hot(batch.label, LABELS).movedim(-1, 1).float()
-    chances = found.labels.softmax(dim=1)
-    sides = (0, 2, 3, 4)
-    overlap = 2 * (chances * names).sum(sides) / (chances + names).sum(sides)
     difference = found.image - batch.image
     # Gaussian likelihood of what is left over; it must not make the images any less sharp.
     left = difference.detach().square() * (-2 * found.spread).exp() / 2 + found.spread
     return {
         "image": _within(difference.abs(), batch.box),
         "spread": _within(left, batch.box),
-        "label": 1 - overlap[1:].mean() + 10 * functional.cross_entropy(found.labels, batch.label),
+        "label": 1
+        - soft_dice(found.labels, batch.label)
+        + 10 * functional.cross_entropy(found.labels, batch.label),
         "box": functional.binary_cross_entropy_with_logits(found.box, batch.box),
     }
 
@@ -252,14 +244,14 @@ class DenoiserTraining:
         self.model.scale.copy_(spread)
         mean, deviation = (mean - self.model.centre) / spread, deviation / spread
         self.model.denoiser.fit_gaussian(mean, float(deviation.square().mean()))
-        return mean.clone(), deviation.clone()
+        return mean, deviation
 
     def advance(self, step: int) -> Mapping[str, float]:
         """Take one step."""
         options = self.options
-        _slow_down(self.optimiser, DENOISER_RATE, step, options.denoiser_steps)
+        _slow_down(self.optimiser, DENOISER_RATE, step, options.steps)
         random = random_numbers(options.seed, step)
-        rows = torch.randint(0, len(self.means), (options.denoiser_batch,), generator=random)
+        rows = torch.randint(0, len(self.means), (options.batch,), generator=random)
         steps = torch.randint(0, 1000, (len(rows),), generator=random)
         inner, outer = (
             torch.randn((len(rows), *self.means.shape[1:]), generator=random).to(self.device)
@@ -332,10 +324,10 @@ def facts(model: VolumeModel) -> dict[str, str]:
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Read the command line."""
-    parser = training_parser(str(__doc__), steps=3_000, batch=4, validate_every=250)
-    parser.add_argument("--denoiser-steps", type=int, default=4_000)
-    parser.add_argument("--denoiser-batch", type=int, default=32)
+    """Read the command line; ``--steps`` and ``--batch`` are those of the denoiser."""
+    parser = training_parser(str(__doc__), steps=4_000, batch=32, validate_every=250)
+    parser.add_argument("--autoencoder-steps", type=int, default=3_000)
+    parser.add_argument("--autoencoder-batch", type=int, default=4)
     parser.add_argument("--copies", type=int, default=COPIES, help="changed copies of each volume")
     parser.add_argument("--widths", type=int, nargs=3, default=(48, 64, 96))
     parser.add_argument("--channels", type=int, default=8, help="channels of the latent map")
@@ -347,8 +339,8 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     """Train the autoencoder, then the denoiser."""
     options = parse_arguments()
-    first = schedule(options)
-    for name in ("denoiser_steps", "denoiser_batch", "copies", "channels"):
+    plans = schedule(options, "autoencoder_"), schedule(options)
+    for name in ("copies", "channels"):
         if getattr(options, name) < 1:
             raise ArgumentError(f"--{name.replace('_', '-')}", getattr(options, name), "1 or more")
     widths = [*options.widths, options.width]
@@ -374,13 +366,14 @@ def main() -> None:
     }
     folders = [options.out / name for name in ("autoencoder", "denoiser")]
     autoencoder = AutoencoderTraining(model.autoencoder, splits, options, device)
-    train(autoencoder, folders[0], first, settings=settings | {"batch": options.batch})
-    start_from(folders[0] / "weights.safetensors", model.autoencoder)
+    own = {"autoencoder_batch": options.autoencoder_batch}
+    train(autoencoder, folders[0], plans[0], settings=settings | own)
+    start_from(folders[0] / WEIGHTS, model.autoencoder)
     denoiser = DenoiserTraining(model, splits, options, device)
-    own = {name: getattr(options, name) for name in ("width", "copies", "denoiser_batch")}
-    second = replace(first, steps=options.denoiser_steps)
-    train(denoiser, folders[1], second, settings=settings | own)
-    shutil.copyfile(folders[1] / "weights.safetensors", options.out / "weights.safetensors")
+    own = {name: getattr(options, name) for name in ("width", "copies", "batch")}
+    own["autoencoder"] = hash_file(folders[0] / WEIGHTS)
+    train(denoiser, folders[1], plans[1], settings=settings | own)
+    shutil.copyfile(folders[1] / WEIGHTS, options.out / WEIGHTS)
     if not options.no_card:
         card_of_training(SUBJECT, options)
 

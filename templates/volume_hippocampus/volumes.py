@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from medmint.errors import TrainingError
+from medmint.model_trainer.splits import SPLITS
 
 ARRAYS = ("images", "labels", "ids")
 FILE = "volumes.npz"
@@ -112,10 +114,13 @@ def _split(folder: Path, split: str, ids: list[str]) -> list[str]:
     if not path.is_file():
         raise TrainingError(path, "it is not there", "It holds an id a line.")
     chosen = path.read_text(encoding="utf-8").split()
-    other = folder / f"split_{'val' if split == 'train' else 'train'}.txt"
-    taken = set(other.read_text(encoding="utf-8").split()) if other.is_file() else set()
-    if shared := sorted(taken & set(chosen)):
-        raise TrainingError(path, f"{shared[0]} is in {other.name}, too", "Name it once.")
+    for other in (folder / f"split_{name}.txt" for name in SPLITS if name != split):
+        taken = set(other.read_text(encoding="utf-8").split()) if other.is_file() else set()
+        if shared := sorted(taken & set(chosen)):
+            raise TrainingError(path, f"{shared[0]} is in {other.name}, too", "Name it once.")
+    if len(set(chosen)) < len(chosen):
+        twice = next(name for name in chosen if chosen.count(name) > 1)
+        raise TrainingError(path, f"it names {twice} twice", "Name it once.")
     unknown = sorted(set(chosen) - set(ids))
     if unknown:
         raise TrainingError(
@@ -126,6 +131,13 @@ def _split(folder: Path, split: str, ids: list[str]) -> list[str]:
             path, f"it names {len(chosen)} volumes, at least {FEWEST_VOLUMES} are needed"
         )
     return chosen
+
+
+def planes(images: NDArray[np.uint8], shares: Sequence[float]) -> Iterator[NDArray[np.uint8]]:
+    """Yield planes across each axis of volumes (n, x, y, z), at shares of its length."""
+    for axis in (1, 2, 3):
+        for share in shares:
+            yield images.take(round(share * images.shape[axis]), axis=axis)
 
 
 def find_boxes(images: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -205,7 +217,7 @@ def take(
     amounts: Amounts = UNCHANGED,
     random: torch.Generator | None = None,
 ) -> Batch:
-    """Return some volumes, changed where amounts are given."""
+    """Return some volumes, changed by chance where random numbers are given."""
     images = torch.from_numpy(volumes.images[rows]).float().div(127.5).sub(1)[:, None]
     labels = torch.from_numpy(volumes.labels[rows]).long()
     boxes = torch.from_numpy(volumes.boxes[rows])

@@ -51,7 +51,15 @@ def scripts() -> Iterator[Any]:
         yield importlib.import_module("train")
     finally:
         sys.path.remove(str(PACKAGE))
-        for name in ("train", "training", "losses", "network", "autoencoder", "evaluate"):
+        for name in (
+            "train",
+            "training",
+            "earlier",
+            "losses",
+            "network",
+            "autoencoder",
+            "evaluate",
+        ):
             sys.modules.pop(name, None)
         torch.set_num_threads(threads)
 
@@ -385,6 +393,12 @@ def drawn(
     return out
 
 
+@pytest.fixture
+def given(autoencoder: Path, drawn: Path) -> dict[str, Path]:
+    """Return what latents can come from, by option."""
+    return {"--autoencoder": autoencoder, "--init": drawn / "weights.safetensors"}
+
+
 class TestLatents:
     def test_are_of_mean_zero_and_deviation_one(self, training: Any, autoencoder: Path) -> None:
         seen = sys.modules["autoencoder"].read_autoencoder(autoencoder)
@@ -422,7 +436,44 @@ class TestLatents:
         assert "seen.deviation" in names
         assert all(torch.allclose(first[name], second[name], rtol=2e-3) for name in names)
 
-    def test_have_no_masks(
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            ("--autoencoder", "--masks", *SMALL_LATENTS),
+            ("--autoencoder", "--size", 32),
+            ("--init", "--masks", *SMALL_LATENTS),
+            ("--init", "--size", 32),
+        ],
+    )
+    def test_have_no_masks_and_a_least_size(
+        self,
+        training: Any,
+        folder: Path,
+        given: dict[str, Path],
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        wrong: tuple[object, ...],
+    ) -> None:
+        source, told, *_ = map(str, wrong)
+        arguments = ("--data", folder, "--out", tmp_path / "run", source, given[source])
+        with pytest.raises(ArgumentError, match=told):
+            run(training, monkeypatch, *arguments, *wrong[1:])
+        assert not (tmp_path / "run").exists()
+
+    def test_of_an_earlier_training_are_not_mixed_with_another_autoencoder(
+        self,
+        training: Any,
+        folder: Path,
+        given: dict[str, Path],
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        arguments = ("--data", folder, "--out", tmp_path / "run", *SMALL_LATENTS)
+        sources = [word for pair in given.items() for word in pair]
+        with pytest.raises(ArgumentError, match="--init"):
+            run(training, monkeypatch, *arguments, *sources)
+
+    def test_are_of_one_autoencoder_to_the_end(
         self,
         training: Any,
         folder: Path,
@@ -430,9 +481,13 @@ class TestLatents:
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
+        other = tmp_path / "other.safetensors"
+        tensors = {name: value + 1 for name, value in load_file(autoencoder).items()}
+        save_file(tensors, other)
         arguments = ("--data", folder, "--out", tmp_path / "run", *SMALL_LATENTS)
-        with pytest.raises(ArgumentError, match="--masks"):
-            run(training, monkeypatch, *arguments, "--autoencoder", autoencoder, "--masks")
+        run(training, monkeypatch, *arguments, "--steps", 1, "--autoencoder", autoencoder)
+        with pytest.raises(TrainingError, match=r"other settings \(autoencoder"):
+            run(training, monkeypatch, *arguments, "--steps", 2, "--autoencoder", other)
 
     @pytest.mark.parametrize("wrong", ["log.csv", "weights.safetensors"])
     def test_need_an_autoencoder_of_images(

@@ -219,8 +219,8 @@ class TestTraining:
             (["--conditions", "finding"], "no column 'finding'"),
             (["--size", "40"], "a multiple of 32"),
             (["--unet-widths", "8", "8", "6"], "positive multiples of 4"),
-            (["--autoencoder-batch", "0"], "a positive whole number"),
-            (["--steps", "0"], "a positive whole number"),
+            (["--autoencoder-batch", "0"], "--autoencoder-batch: got 0, expected a positive whole"),
+            (["--steps", "0"], "--steps: got 0, expected a positive whole number"),
             (["--init", "no.safetensors"], "no weights of this network"),
         ],
     )

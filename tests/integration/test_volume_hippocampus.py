@@ -30,7 +30,7 @@ MODEL_ID = "10005_VOLUME_MRI_HIPPOCAMPUS"
 SHAPE = (32, 48, 32)
 LATENT_SIZE = 2 * 4 * 6 * 4
 TINY = ["--widths", "8", "8", "8", "--channels", "2", "--width", "8"]
-TINY += ["--steps", "4", "--denoiser-steps", "4", "--batch", "2", "--denoiser-batch", "4"]
+TINY += ["--autoencoder-steps", "4", "--steps", "4", "--autoencoder-batch", "2", "--batch", "4"]
 TINY += ["--copies", "1", "--validate-every", "2", "--checkpoint-every", "1", "--threads", "1"]
 TINY += ["--device", "cpu", "--no-card"]
 
@@ -147,7 +147,7 @@ class TestTraining:
 
     def test_goes_on_from_weights(self, data: Path, trained: Path, tmp_path: Path) -> None:
         first = trained / "weights.safetensors"
-        done = run(data, tmp_path, "--init", str(first), "--steps", "1", "--denoiser-steps", "1")
+        done = run(data, tmp_path, "--init", str(first), "--autoencoder-steps", "1", "--steps", "1")
         assert done.returncode == 0, done.stderr
         with (
             safe_open(first, framework="pt") as one,
@@ -164,7 +164,8 @@ class TestTraining:
             (["--init", "no.safetensors"], "no weights of this network"),
             (["--widths", "8", "8", "6"], "multiples of 8"),
             (["--copies", "0"], "--copies"),
-            (["--steps", "0"], "positive whole number"),
+            (["--steps", "0"], "--steps: got 0, expected a positive whole number"),
+            (["--autoencoder-steps", "0"], "--autoencoder-steps: got 0"),
         ],
     )
     def test_bad_options_are_said_at_once(
@@ -328,7 +329,7 @@ class TestSampler:
 class TestGaussian:
     """The network is added to what would be exact if latent maps were Gaussian."""
 
-    @pytest.mark.parametrize("steps", [25, 100])
+    @pytest.mark.parametrize("steps", [25, 100, 1_000])
     def test_unlearnt_denoiser_draws_from_the_gaussian(self, steps: int) -> None:
         network = sys.modules[load_package().__name__ + ".network"]
         random = torch.Generator().manual_seed(0)

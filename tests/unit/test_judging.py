@@ -273,6 +273,14 @@ class TestModel:
         assert again.sampler.calls == 2
         assert (again.with_options({"brightness": 20}).draw(40, 1).images != first.images).any()
 
+    def test_kept_samples_of_other_code_are_not_taken(self, tmp_path):
+        folder = package(tmp_path / "model", made_up(50, seed=3)[0])
+        first = Model(folder, kept=tmp_path / "kept").draw(40, 1)
+        code = folder / "__init__.py"
+        code.write_text(code.read_text().replace("+ brightness", "+ brightness + 1"))
+        changed = Model(folder, kept=tmp_path / "kept").draw(40, 1)
+        assert changed.images.astype(int).sum() > first.images.astype(int).sum()
+
     def test_another_option_than_the_record_has_is_refused(self, tmp_path):
         folder = package(tmp_path / "model", made_up(5, seed=3)[0])
         with pytest.raises(ArgumentError, match="brightness"):

@@ -143,6 +143,21 @@ class TestGoingOn:
         assert tiny.steps == []
         assert "all of 8 steps are done" in capsys.readouterr().err
 
+    def test_an_end_that_was_only_saved_is_measured(self, tmp_path):
+        # The first run is cut off at a checkpoint before its first measurement.
+        class Cut(Tiny):
+            def advance(self, step):
+                if step == 3:
+                    raise KeyboardInterrupt
+                return super().advance(step)
+
+        with pytest.raises(KeyboardInterrupt):
+            train(Cut(), tmp_path, lasting(12, every=6), settings=SETTINGS)
+        assert not (tmp_path / "weights.safetensors").exists()
+        train(Tiny(), tmp_path, lasting(3, every=6), settings=SETTINGS)
+        assert (tmp_path / "weights.safetensors").is_file()
+        assert (tmp_path / "log.csv").read_text().splitlines()[1].startswith("3,")
+
     def test_fewer_steps_than_it_has_had_are_refused(self, stopped):
         tiny = Tiny()
         with pytest.raises(TrainingError, match=r"for 8 steps already, 7 were asked for\. Ask for"):

@@ -32,18 +32,27 @@ def training_parser(
     return parser
 
 
-def schedule(options: argparse.Namespace) -> Schedule:
+def schedule(options: argparse.Namespace, phase: str = "") -> Schedule:
     """Return how long to train, after a look at the numbers that were given.
+
+    Parameters
+    ----------
+    options : Namespace
+        Of `training_parser`.
+    phase : str
+        What the names of this phase's own ``--steps`` and ``--batch`` begin with, such as
+        ``autoencoder_``.
 
     Raises
     ------
     ArgumentError
         If a number is not positive.
     """
-    for name in ("steps", "batch", "validate_every", "checkpoint_every"):
+    steps = f"{phase}steps"
+    for name in (steps, f"{phase}batch", "validate_every", "checkpoint_every"):
         _require_positive(name, getattr(options, name))
     return Schedule(
-        steps=options.steps,
+        steps=getattr(options, steps),
         validate_every=options.validate_every,
         checkpoint_every=options.checkpoint_every,
     )

@@ -122,6 +122,7 @@ def train(trainee: Trainee, out: Path, schedule: Schedule, *, settings: Mapping[
         run = _Run(trainee, out, settings)
         run.begin(schedule.steps)
         if run.step == schedule.steps:
+            run.complete()
             sys.stderr.write(f"{out}: all of {schedule.steps} steps are done.\n")
             return
         with _progress(run, schedule) as progress:
@@ -192,6 +193,12 @@ class _Run:
         table.writeheader()
         table.writerows({key: f"{value:.6g}" for key, value in row.items()} for row in self.rows)
         write_file(self.folder / LOG, text.getvalue().encode())
+
+    def complete(self) -> None:
+        """Measure the last step where a checkpoint between two measurements was the end."""
+        if not self.rows or self.rows[-1]["step"] < self.step:
+            self.validate()
+            self.save()
 
     def save(self) -> None:
         save_checkpoint(self.folder / CHECKPOINT, self._facts(), self.trainee.parts)

@@ -210,7 +210,7 @@ def _numbers(numbers: Numbers) -> Iterator[str]:
     options = subject["options"].items()
     yield "## Numbers"
     yield (
-        f"From `evaluate.py`, written to `numbers.json`; weights "
+        f"From `numbers.json`, which the scripts of the package write; weights "
         f"`{str(subject['weights_sha256'])[:16]}`, {subject['split']} split"
         + "".join(f", {key} {value}" for key, value in options if value is not None)
         + "."

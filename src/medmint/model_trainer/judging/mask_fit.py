@@ -43,7 +43,8 @@ def mask_fit(evidence: Evidence) -> Section:
             f"of {len(networks)} U-Nets (seeds {_listed(plan.seeds)}) that were trained on "
             f"{len(train)} real pairs with classical augmentation, {plan.steps} steps of "
             f"{plan.batch_size} at {plan.side} x {plan.side} pixels, weights chosen on val; 95 % "
-            f"interval by bootstrap over images and samples. {EMPTY_MASK_RULE}."
+            "interval by bootstrap over patients (images where none are known) and samples. "
+            f"{EMPTY_MASK_RULE}."
         ),
         tables=(
             Table(
@@ -81,7 +82,8 @@ def mask_usefulness(evidence: Evidence) -> Section:
             f"(half of each batch), tested on the {len(test)} real pairs of the {evidence.split} "
             f"split: {plan.steps} steps of {plan.batch_size} at {plan.side} x {plan.side} pixels "
             f"in every arm, weights chosen on val, seeds {_listed(plan.seeds)}. 95 % intervals by "
-            f"bootstrap over test images and seeds. {EMPTY_MASK_RULE}."
+            "bootstrap over patients (images where none are known) and seeds. "
+            f"{EMPTY_MASK_RULE}."
         ),
         tables=(
             Table(

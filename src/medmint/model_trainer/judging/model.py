@@ -122,7 +122,7 @@ class Model:
         )
         self._check_record()
         #: What ``load`` of the package returned.
-        self.sampler = self._load(device)
+        self.device, self.sampler = device, self._load(device)
         self._kept = kept
 
     @property
@@ -167,6 +167,14 @@ class Model:
         """
         other = copy.copy(self)
         other.options = checked_options(self.record, {**self.options, **options})
+        return other
+
+    def on(self, device: str) -> Model:
+        """Return the same model on a device."""
+        if device == self.device:
+            return self
+        other = copy.copy(self)
+        other.device, other.sampler = device, self._load(device)
         return other
 
     def sample(self, count: int, seed: int, wanted: Whole | None = None) -> dict[str, Bytes]:
@@ -218,10 +226,23 @@ class Model:
             hint = "Give weights of the same architecture as the package."
             raise TrainingError(self.weights or self.folder, reason, hint) from error
 
+    def _code_sha256(self) -> str:
+        """Return a hash of the modules of the package that draw: who edits them draws anew."""
+        alias = load_job(self.record, self._package, self.device)["alias"]
+        files = {
+            str(module.__file__)
+            for name, module in sys.modules.items()
+            if name == alias or name.startswith(f"{alias}.")
+        }
+        return hashlib.sha256(
+            "".join(map(hash_file, map(Path, sorted(files)))).encode()
+        ).hexdigest()
+
     def _path(self, count: int, seed: int, wanted: Whole) -> Path | None:
         if self._kept is None:
             return None
-        facts = [self.weights_sha256, count, seed, wanted.tolist(), self.options]
+        drawn_by = [self.weights_sha256, self._code_sha256()]
+        facts = [*drawn_by, count, seed, wanted.tolist(), self.options]
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
         return self._kept / f"{self.record.execution.package_name}_{digest[:24]}.npz"
 

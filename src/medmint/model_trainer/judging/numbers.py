@@ -116,8 +116,8 @@ class Numbers:
     Attributes
     ----------
     subject : mapping
-        What they are of: ``model_id``, ``weights_sha256``, ``split``, and the number of images of
-        each split. Numbers of another subject are never mixed with these.
+        What they are of: ``model_id``, ``weights_sha256``, ``split``, ``options`` of the model, and
+        the number of images of each split. Numbers of another subject are never mixed with these.
     sections : dict of str to Section
         In the order in which they were measured.
     """

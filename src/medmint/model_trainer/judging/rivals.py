@@ -137,8 +137,8 @@ def speed(evidence: Evidence) -> Section:
 
 
 def seconds_per_image(evidence: Evidence, model: Model) -> float:
-    """Return the median time of a single sample on one thread."""
-    taken = []
+    """Return the median time of a single sample on one thread of the CPU."""
+    model, taken = model.on("cpu"), []
     with _one_thread():
         for seed in range(_REPEATS + 1):
             wanted = evidence.wanted(1, seed)
