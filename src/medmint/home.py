@@ -31,7 +31,9 @@ def disk_trouble(path: Path) -> Iterator[None]:
     except OSError as error:
         hint = "Name a folder that can be written to; MEDMINT_HOME is where medmint keeps its own."
         if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
-            hint = "Make room (medmint cache clean), or set MEDMINT_HOME to a larger disk."
+            hint = (
+                "Make room there, or name another disk; medmint cache clean empties MEDMINT_HOME."
+            )
         raise WriterError(path, _reason(error), hint) from error
 
 

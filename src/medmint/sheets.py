@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medmint.errors import WriterError
+from medmint.home import write_file
 from medmint.samples import Array, GenerationResult
 
 OUTLINE = (0, 255, 0)
@@ -90,6 +92,21 @@ def _displayed(
         scale = 255 / max(high - low, 1e-6)
         images = [np.clip((image - low) * scale, 0, 255).astype(np.uint8) for image in images]
     return [np.repeat(i[..., None], 3, axis=2) if i.ndim == 2 else i[..., :3] for i in images]
+
+
+def write_picture(path: Path, picture: NDArray[np.uint8]) -> None:
+    """Write a PNG file, whole or not at all.
+
+    Raises
+    ------
+    WriterError
+        If it cannot be written.
+    """
+    from PIL import Image
+
+    content = io.BytesIO()
+    Image.fromarray(picture).save(content, "PNG")
+    write_file(path, content.getvalue())
 
 
 def save_sheet(result: GenerationResult, path: Path) -> Path:

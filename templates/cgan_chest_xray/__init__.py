@@ -8,6 +8,7 @@ to grey images.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,8 +30,8 @@ class Sampler:
     generator : Generator
     seen : Pixels or Latents
         What makes images of that which the generator draws.
-    counts : tuple of int
-        Number of values of each condition. Classes are numbered with the last condition fastest.
+    conditions : mapping of str to sequence of str
+        The values of each. Classes are numbered with the last condition fastest.
     sharpening : float
         Amount as `sharpen` takes it.
     device : torch.device
@@ -40,12 +41,14 @@ class Sampler:
         self,
         generator: Generator,
         seen: Pixels | Latents,
-        counts: tuple[int, ...],
+        conditions: Mapping[str, Sequence[str]],
         sharpening: float,
         device: torch.device,
     ) -> None:
         self.generator, self.seen = generator.to(device).eval(), seen.to(device).eval()
-        self.counts, self.sharpening, self.device = counts, sharpening, device
+        self.conditions = {name: tuple(values) for name, values in conditions.items()}
+        self.counts = tuple(map(len, self.conditions.values()))
+        self.sharpening, self.device = sharpening, device
 
     @torch.inference_mode()
     def sample(
@@ -111,5 +114,5 @@ def load(weights: str | None = None, device: str = "cpu") -> Sampler:
     generator = new_generator(facts)
     # The file holds half precision; copying into the networks turns it into float32.
     torch.nn.ModuleDict({"generator": generator, "seen": seen}).load_state_dict(tensors)
-    counts = tuple(len(values) for values in json.loads(facts["conditions"]).values())
-    return Sampler(generator, seen, counts, float(facts["sharpening"]), torch.device(device))
+    conditions, sharpening = json.loads(facts["conditions"]), float(facts["sharpening"])
+    return Sampler(generator, seen, conditions, sharpening, torch.device(device))

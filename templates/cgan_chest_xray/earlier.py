@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any
+from zipfile import BadZipFile
 
 import torch
 from autoencoder import Latents, Pixels, read_autoencoder
@@ -19,6 +22,21 @@ from medmint.errors import ArgumentError, TrainingError
 NETWORKS = ("seen", "generator", "average", "discriminator")
 #: Side of the images whose latents are 8 x 8, the least that a generator draws.
 LEAST_LATENT_SIZE = 64
+FACTS = ("conditions", "latents", "channels")
+#: What torch and safetensors say of bytes that are not theirs.
+_UNREADABLE = (
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    BadZipFile,
+    SafetensorError,
+    UnpicklingError,
+    struct.error,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,23 +57,46 @@ def read_earlier(path: Path) -> Earlier:
         If it is none of these.
     """
     try:
-        if path.suffix == ".pt":
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            parts = {name: state["parts"][name] for name in NETWORKS}
-            return Earlier(path=path, facts=state["settings"], parts=parts)
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            facts = file.metadata()
-    except (OSError, KeyError, TypeError, RuntimeError, SafetensorError, UnpicklingError) as error:
+        facts, parts = (_checkpoint if path.suffix == ".pt" else _weights)(path)
+    except _UNREADABLE as error:
         raise TrainingError(path, "these are no weights and no checkpoint of a GAN") from error
-    if not facts or not facts.keys() >= {"conditions", "latents", "channels"}:
+    if not _are_facts(facts) or not all(map(_is_state, parts.values())):
         raise TrainingError(path, "these are no weights of this GAN")
+    return Earlier(path=path, facts=facts, parts=parts)
+
+
+def _checkpoint(path: Path) -> tuple[Any, dict[str, Any]]:
+    """Return settings and networks of a checkpoint, whatever they may be."""
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    return state["settings"], {name: state["parts"][name] for name in NETWORKS}
+
+
+def _weights(path: Path) -> tuple[Any, dict[str, Any]]:
+    """Return facts and networks of a file of weights."""
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        facts = file.metadata()
     generator, seen = (
         {k.removeprefix(name): v for k, v in tensors.items() if k.startswith(name)}
         for name in ("generator.", "seen.")
     )
-    parts = {"generator": generator, "average": generator, "seen": seen}
-    return Earlier(path=path, facts=facts, parts=parts)
+    return facts, {"generator": generator, "average": generator, "seen": seen}
+
+
+def _are_facts(given: object) -> bool:
+    """Tell whether these are facts that a GAN leaves, as text."""
+    if not isinstance(given, Mapping) or not all(isinstance(given.get(k), str) for k in FACTS):
+        return False
+    channels: str = given["channels"]
+    # Networks of a number of more digits fit into no memory.
+    return channels.isdecimal() and len(channels) <= 3 and int(channels) > 0
+
+
+def _is_state(given: object) -> bool:
+    """Tell whether these are tensors by name, as a network holds them."""
+    return isinstance(given, Mapping) and all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in given.items()
+    )
 
 
 def new_seen(options: argparse.Namespace, earlier: Earlier | None) -> Pixels | Latents:

@@ -22,14 +22,16 @@ import csv
 import hashlib
 import io
 import tarfile
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Iterator, Mapping, Set
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from tqdm import tqdm
 
-from medmint.errors import OutputError, TrainingError
+from medmint.errors import TrainingError
+from medmint.home import new_folder
 from medmint.model_trainer import run_script
 
 SUBSET = Path(__file__).resolve().parent / "subset.csv"
@@ -47,33 +49,59 @@ def read_subset(path: Path = SUBSET) -> dict[str, dict[str, str]]:
     return {row["file"]: row | {"patient_id": row["file"][:PATIENT_DIGITS]} for row in rows}
 
 
-def find_images(folder: Path, wanted: set[str]) -> Iterator[tuple[str, bytes]]:
-    """Yield name and content of the wanted files below a folder, those in archives last."""
+def find_images(folder: Path, wanted: set[str]) -> Iterator[tuple[Path, bytes]]:
+    """Yield path and content of the wanted files below a folder, those in archives last.
+
+    Raises
+    ------
+    TrainingError
+        If a file or an archive cannot be read.
+    """
     left = set(wanted)
     for path in sorted(folder.rglob("*.png")):
-        if path.name in left:
+        if path.name in left and path.is_file():
             left.remove(path.name)
-            yield path.name, path.read_bytes()
+            yield path, read_file(path)
     for path in sorted(folder.rglob("*.tar.gz")):
-        if not left:
-            return
+        if left and path.is_file():
+            for member, content in read_archive(path, left):
+                left.remove(member.name)
+                yield member, content
+
+
+def read_file(path: Path) -> bytes:
+    """Return the content of a file of the download."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise TrainingError(path, f"it cannot be read ({error})") from error
+
+
+def read_archive(path: Path, wanted: Set[str]) -> Iterator[tuple[Path, bytes]]:
+    """Yield path and content of the files in an archive that are wanted at that moment."""
+    try:
         with tarfile.open(path) as archive:
             for member in archive:
-                name = PurePosixPath(member.name).name
-                if name in left and (file := archive.extractfile(member)) is not None:
-                    left.remove(name)
-                    yield name, file.read()
+                if PurePosixPath(member.name).name in wanted and member.isfile():
+                    file = archive.extractfile(member)
+                    yield path / member.name, file.read() if file is not None else b""
+    except (OSError, EOFError, ValueError, tarfile.TarError, zlib.error) as error:
+        # tarfile goes on with a line for each compression that it tried.
+        reason = str(error).partition(":\n")[0]
+        raise TrainingError(
+            path, f"it cannot be read as a tar.gz archive ({reason})", "Download it again."
+        ) from error
 
 
-def resize(name: str, content: bytes) -> Image.Image:
+def resize(path: Path, content: bytes) -> Image.Image:
     """Return a grey image of 128 x 128 pixels."""
     try:
         with Image.open(io.BytesIO(content)) as image:
             # A few files have colours and transparency; their colour channels are all the same.
             grey = image.getchannel(0) if image.mode in ("RGB", "RGBA") else image.convert("L")
             return grey.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
-    except (OSError, UnidentifiedImageError, SyntaxError) as error:
-        raise TrainingError(Path(name), f"it cannot be read as an image ({error})") from error
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+        raise TrainingError(path, f"it cannot be read as an image ({error})") from error
 
 
 def write_tables(rows: Mapping[str, Mapping[str, str]], out: Path) -> None:
@@ -90,33 +118,46 @@ def write_tables(rows: Mapping[str, Mapping[str, str]], out: Path) -> None:
 
 
 def prepare(download: Path, out: Path, rows: Mapping[str, Mapping[str, str]]) -> str:
-    """Write the training folder and return the hash of its pixels.
+    """Write the training folder, whole or not at all, and return the hash of its pixels.
 
     Raises
     ------
     OutputError
-        If the folder is there already.
+        If the folder has something in it already.
     TrainingError
         If images of the list are not in the download, or one cannot be read.
+    WriterError
+        If the folder cannot be written.
     """
-    if out.exists():
-        raise OutputError(out, "it is there already")
+    with new_folder(out) as aside:
+        images = read_images(download, rows)
+        digest = hashlib.sha256()
+        (aside / "images").mkdir()
+        for name in rows:
+            images[name].save(aside / "images" / name)
+            digest.update(np.asarray(images[name]).tobytes())
+        write_tables(rows, aside)
+    return digest.hexdigest()
+
+
+def read_images(download: Path, rows: Mapping[str, object]) -> dict[str, Image.Image]:
+    """Return the images of the list, resized.
+
+    Raises
+    ------
+    TrainingError
+        If some are not in the download, or one cannot be read.
+    """
     images = {}
-    for name, content in tqdm(find_images(download, set(rows)), total=len(rows)):
-        images[name] = resize(name, content)
+    for path, content in tqdm(find_images(download, set(rows)), total=len(rows)):
+        images[path.name] = resize(path, content)
     if missing := sorted(rows.keys() - images.keys()):
         raise TrainingError(
             download,
             f"{len(missing)} of {len(rows)} images are not there, such as {missing[0]}",
             "Give the folder that holds the archives images_001.tar.gz to images_012.tar.gz.",
         )
-    (out / "images").mkdir(parents=True)
-    digest = hashlib.sha256()
-    for name in rows:
-        images[name].save(out / "images" / name)
-        digest.update(np.asarray(images[name]).tobytes())
-    write_tables(rows, out)
-    return digest.hexdigest()
+    return images
 
 
 def main() -> None:

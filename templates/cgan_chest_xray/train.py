@@ -29,13 +29,14 @@ from medmint.errors import ArgumentError
 from medmint.model_trainer import (
     TrainingImages,
     condition_values,
+    hash_arrays,
     read_images,
     run_script,
     schedule,
     train,
     training_parser,
 )
-from medmint.model_trainer.judging import card_of_training
+from medmint.model_trainer.judging import describe_training
 from medmint.packages.package import hash_file
 
 
@@ -44,6 +45,8 @@ def _check(options: argparse.Namespace) -> None:
     for name in ("width", "rate"):
         if not 0 < (value := getattr(options, name)) < np.inf:
             raise ArgumentError(f"--{name}", value, "a number above 0")
+    if options.label_smoothing >= 1:
+        raise ArgumentError("--label-smoothing", options.label_smoothing, "a share below 1")
     for name in ("label_smoothing", "feature_matching", "mode_seeking", "real_penalty"):
         if not 0 <= (value := getattr(options, name)) < np.inf:
             raise ArgumentError(f"--{name.replace('_', '-')}", value, "0 or more")
@@ -83,7 +86,6 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--no-augment", dest="augment", action="store_false", help="no differentiable augmentation"
     )
-    parser.add_argument("--no-card", dest="card", action="store_false", help="no model card")
     return parser.parse_args()
 
 
@@ -104,14 +106,18 @@ def main() -> None:
             conditions=conditions,
         )
 
-    training = Training(read("train"), read("val"), conditions, options)
+    images, val = read("train"), read("val")
+    training = Training(images, val, conditions, options)
     names = ("loss", "rate", "batch", "seed", "precision", "label_smoothing", "feature_matching")
     switches = ("averaging", "mode_seeking", "real_penalty", "spectral", "augment")
     settings = training.facts | {name: getattr(options, name) for name in (*names, *switches)}
-    settings["autoencoder"] = options.autoencoder and hash_file(options.autoencoder)
+    for name in ("autoencoder", "init"):
+        path = getattr(options, name)
+        settings[name] = path and hash_file(path)
+    settings["data"] = hash_arrays(
+        *(array for one in (images, val) for array in (one.images, one.masks, one.conditions))
+    )
     train(training, options.out, plan, settings=settings)
-    if not options.card:
-        return
     subject = replace(
         SUBJECT,
         size=options.size,
@@ -119,7 +125,7 @@ def main() -> None:
         conditions=conditions,
         predicted=next(iter(conditions), None),
     )
-    card_of_training(subject, options)
+    describe_training(subject, options)
 
 
 if __name__ == "__main__":

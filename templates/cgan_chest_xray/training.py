@@ -22,7 +22,6 @@ from losses import (
 )
 from network import LATENT_SIZE, new_discriminator, new_generator
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
@@ -37,7 +36,7 @@ from medmint.model_trainer import (
     random_numbers,
 )
 from medmint.model_trainer.judging.fidelity import fine_power, likeness
-from medmint.sheets import contact_sheet
+from medmint.sheets import contact_sheet, write_picture
 
 BETAS = (0.0, 0.99)
 #: Learning rate of the discriminator over that of the generator.
@@ -274,7 +273,7 @@ class Training:
         shown = to_bytes(sharpen(drawn[0][:SHOWN], nearest))
         masks = list(shown[..., 1] > 127) if self.options.masks else None
         sheet = contact_sheet(list(shown[..., 0]), masks, columns=8)
-        Image.fromarray(sheet).save(folder / f"samples_{step:06d}.png")
+        write_picture(folder / f"samples_{step:06d}.png", sheet)
         return found[nearest] | {"sharpening": nearest}
 
     def _measure(self, drawn: Sequence[Tensor], amount: float) -> dict[str, float]:

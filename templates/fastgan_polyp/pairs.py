@@ -7,12 +7,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
 from medmint.model_trainer import read_images
-from medmint.sheets import contact_sheet
+from medmint.sheets import contact_sheet, write_picture
 
 #: How far changed copies are changed: pixels of shift, shares of zoom, brightness and contrast.
 REACH, ZOOM, BRIGHTNESS, CONTRAST = 6, 0.05, 0.06, 0.08
@@ -60,4 +59,4 @@ def vary(pairs: Tensor, random: torch.Generator, *, zoom: float = 0.0) -> Tensor
 def save_sheet(pairs: Bytes, path: Path) -> None:
     """Save pairs, uint8 of shape (n, side, side, 4), with the outlines of their masks."""
     sheet = contact_sheet(list(pairs[..., :3]), list(pairs[..., 3] > 127), columns=8)
-    Image.fromarray(sheet).save(path)
+    write_picture(path, sheet)

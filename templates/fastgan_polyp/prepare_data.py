@@ -25,8 +25,8 @@ from __future__ import annotations
 import argparse
 import csv
 import io
-import sys
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -36,6 +36,10 @@ from PIL import Image
 from scipy import ndimage
 from scipy.sparse.csgraph import connected_components
 from tqdm import tqdm
+
+from medmint.errors import ArgumentError, TrainingError
+from medmint.home import new_folder
+from medmint.model_trainer import run_script
 
 Bools = NDArray[np.bool_]
 Bytes = NDArray[np.uint8]
@@ -54,6 +58,18 @@ STROKE_CONTRAST = 25
 STROKE_MARGIN = 2
 FILL_REACH = 4.0
 
+#: What zipfile and Pillow say of bytes that are not theirs; a RuntimeError means a password.
+_UNREADABLE = (
+    EOFError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    ValueError,
+    zipfile.BadZipFile,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+
 
 class Pair(NamedTuple):
     """A frame of the archive: its name, RGB of 352 x 352 and mask of 128 x 128."""
@@ -63,8 +79,32 @@ class Pair(NamedTuple):
     mask: Bytes
 
 
+def open_archive(path: Path) -> zipfile.ZipFile:
+    """Open the public archive.
+
+    Raises
+    ------
+    TrainingError
+        If it is not there or no whole zip file.
+    """
+    try:
+        return zipfile.ZipFile(path)
+    except _UNREADABLE as error:
+        raise TrainingError(
+            path,
+            f"it cannot be read as a zip file ({error})",
+            "Give hyper-kvasir-segmented-images.zip as it was downloaded.",
+        ) from error
+
+
 def list_pairs(archive: zipfile.ZipFile) -> dict[str, tuple[str, str]]:
-    """Return the archive members (frame, mask) of every file name, in order."""
+    """Return the archive members (frame, mask) of every file name, in order.
+
+    Raises
+    ------
+    TrainingError
+        If there are none, or one is without the other.
+    """
     members: dict[str, dict[str, str]] = {"images": {}, "masks": {}}
     for member in archive.namelist():
         path = PurePosixPath(member)
@@ -74,17 +114,43 @@ def list_pairs(archive: zipfile.ZipFile) -> dict[str, tuple[str, str]]:
     alone = sorted(images.keys() ^ masks.keys())
     if alone or not images:
         found = f"no partner for {alone[:3]}" if alone else "no images/*.jpg"
-        sys.exit(f"{archive.filename}: expected images/NAME.jpg and masks/NAME.jpg, found {found}.")
+        raise TrainingError(
+            path_of(archive), f"expected images/NAME.jpg and masks/NAME.jpg, found {found}"
+        )
     return {name: (images[name], masks[name]) for name in sorted(images)}
 
 
 def read_pair(archive: zipfile.ZipFile, name: str, members: tuple[str, str]) -> Pair:
     """Read and resize one frame and its mask."""
-    frame, mask = (Image.open(io.BytesIO(archive.read(member))) for member in members)
-    working = frame.convert("RGB").resize((WORKING_SIDE, WORKING_SIDE), Image.Resampling.LANCZOS)
-    small = mask.convert("L").resize((SIDE, SIDE), Image.Resampling.LANCZOS)
-    inside = np.asarray(small) >= 128
-    return Pair(name, np.asarray(working), inside * np.uint8(255))
+    frame, mask = members
+    working = read_image(archive, frame, "RGB", WORKING_SIDE)
+    inside = read_image(archive, mask, "L", SIDE) >= 128
+    return Pair(name, working, inside * np.uint8(255))
+
+
+def read_image(archive: zipfile.ZipFile, member: str, mode: str, side: int) -> Bytes:
+    """Return an image of the archive in one mode and size.
+
+    Raises
+    ------
+    TrainingError
+        If it is damaged or no image.
+    """
+    try:
+        with Image.open(io.BytesIO(archive.read(member))) as image:
+            resized = image.convert(mode).resize((side, side), Image.Resampling.LANCZOS)
+            return np.asarray(resized)
+    except _UNREADABLE as error:
+        raise TrainingError(
+            path_of(archive) / member,
+            f"it cannot be read as an image ({error})",
+            "Download the archive again, or leave the frame out with --exclude.",
+        ) from error
+
+
+def path_of(archive: zipfile.ZipFile) -> Path:
+    """Return where an archive lies."""
+    return Path(str(archive.filename))
 
 
 def find_strokes(frame: Bytes) -> Bools:
@@ -134,22 +200,33 @@ def group_alike(thumbnails: NDArray[np.float32]) -> NDArray[np.int64]:
 
 
 def split_groups(groups: NDArray[np.int64], seed: int) -> list[str]:
-    """Name a side for every frame, the same for all frames of a group."""
+    """Name a side for every frame, the same for all frames of a group, while there are groups."""
     sides = np.full(len(groups), "train", dtype=object)
-    order = iter(np.random.default_rng(seed).permutation(groups.max() + 1))
+    order = list(np.random.default_rng(seed).permutation(groups.max() + 1))
     for side, share in SHARES.items():
         wanted = round(share * len(groups))
-        while np.count_nonzero(sides == side) < wanted:
-            sides[groups == next(order)] = side
+        while order and np.count_nonzero(sides == side) < wanted:
+            sides[groups == order.pop(0)] = side
     return sides.tolist()
 
 
 def convert(archive: zipfile.ZipFile, excluded: set[str], out: Path) -> list[dict[str, object]]:
-    """Write frames and masks; return a row for each, with its thumbnail."""
+    """Write frames and masks; return a row for each, with its thumbnail.
+
+    Raises
+    ------
+    ArgumentError
+        If names to leave out are not those of frames, or those of all frames.
+    TrainingError
+        If a frame has no mask, or one of them cannot be read.
+    """
     pairs = list_pairs(archive)
-    unknown = excluded - pairs.keys()
-    if unknown:
-        sys.exit(f"--exclude: {sorted(unknown)[:3]} are not in {archive.filename}.")
+    if unknown := sorted(excluded - pairs.keys()):
+        raise ArgumentError("--exclude", unknown[:3], f"names of frames in {archive.filename}")
+    if not pairs.keys() - excluded:
+        raise ArgumentError("--exclude", f"all {len(pairs)} frames", "some of them")
+    for part in ("images", "masks"):
+        (out / part).mkdir()
     rows = []
     for name in tqdm([name for name in pairs if name not in excluded]):
         pair = read_pair(archive, name, pairs[name])
@@ -171,6 +248,37 @@ def convert(archive: zipfile.ZipFile, excluded: set[str], out: Path) -> list[dic
     return rows
 
 
+def read_excluded(path: Path | None) -> set[str]:
+    """Return the names of the frames to leave out.
+
+    Raises
+    ------
+    TrainingError
+        If the file cannot be read.
+    """
+    try:
+        return set(path.read_text(encoding="utf-8-sig").split()) if path else set()
+    except (OSError, UnicodeDecodeError) as error:
+        raise TrainingError(
+            Path(str(path)), f"it cannot be read ({error})", "Write names of frames, in UTF-8."
+        ) from error
+
+
+def write_tables(rows: list[dict[str, object]], seed: int, out: Path) -> dict[str, int]:
+    """Write labels.csv and the three split files; return how many frames each side has."""
+    groups = group_alike(np.stack([row.pop("thumbnail") for row in rows]))
+    sides = split_groups(groups, seed)
+    with (out / "labels.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, [*rows[0], "similarity_group", "split"])
+        writer.writeheader()
+        for row, group, side in zip(rows, groups, sides, strict=True):
+            writer.writerow(row | {"similarity_group": group, "split": side})
+    for side in ("train", *SHARES):
+        names = [str(row["file"]) for row, own in zip(rows, sides, strict=True) if own == side]
+        (out / f"split_{side}.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
+    return {side: sides.count(side) for side in ("train", *SHARES)}
+
+
 def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -184,25 +292,20 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     """Write images, masks, labels.csv and the three split files."""
     options = parse_arguments()
-    if options.out.exists():
-        sys.exit(f"{options.out} is there already: name a new folder.")
-    excluded = set(options.exclude.read_text().split()) if options.exclude else set()
-    for part in ("images", "masks"):
-        (options.out / part).mkdir(parents=True)
-    with zipfile.ZipFile(options.archive) as archive:
-        rows = convert(archive, excluded, options.out)
-    groups = group_alike(np.stack([row.pop("thumbnail") for row in rows]))
-    sides = split_groups(groups, options.seed)
-    with (options.out / "labels.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, [*rows[0], "similarity_group", "split"])
-        writer.writeheader()
-        for row, group, side in zip(rows, groups, sides, strict=True):
-            writer.writerow(row | {"similarity_group": group, "split": side})
-    for side in ("train", *SHARES):
-        names = [str(row["file"]) for row, own in zip(rows, sides, strict=True) if own == side]
-        (options.out / f"split_{side}.txt").write_text("\n".join(names) + "\n")
-        print(f"{side}: {len(names)} frames")
+    if options.seed < 0:
+        raise ArgumentError("--seed", options.seed, "0 or more")
+    excluded = read_excluded(options.exclude)
+    with new_folder(options.out) as out, open_archive(options.archive) as archive:
+        rows = convert(archive, excluded, out)
+        counts = write_tables(rows, options.seed, out)
+        if empty := [side for side, count in counts.items() if not count]:
+            raise TrainingError(
+                options.archive,
+                f"nothing is left for {empty[0]}: {len(rows)} frames are too few, or look alike",
+            )
+    for side, count in counts.items():
+        print(f"{side}: {count} frames")
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

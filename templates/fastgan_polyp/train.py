@@ -17,21 +17,23 @@ from dataclasses import replace
 
 from autoencoder import CHANNELS, COMPRESSION, WIDTHS, Autoencoder
 from evaluate import SUBJECT
-from network import Generator
+from network import Discriminator, Generator
 from pairs import read_pairs
 from training import AutoencoderTrainee, GanTrainee
 
 from medmint.errors import ArgumentError
 from medmint.home import write_file
 from medmint.model_trainer import (
+    Phase,
+    hash_arrays,
     prepare_device,
     run_script,
     schedule,
     start_from,
-    train,
+    train_in_turn,
     training_parser,
 )
-from medmint.model_trainer.judging import card_of_training
+from medmint.model_trainer.judging import describe_training
 from medmint.model_trainer.run import WEIGHTS
 from medmint.packages.package import hash_file
 
@@ -47,7 +49,6 @@ def read_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--channels", type=int, default=CHANNELS, help="channels of the latents")
     parser.add_argument("--autoencoder-widths", type=int, nargs=4, default=[*WIDTHS])
-    parser.add_argument("--no-card", dest="card", action="store_false", help="no model card")
     return parser.parse_args()
 
 
@@ -87,17 +88,28 @@ def main() -> None:
 
     def settings(*names: str) -> dict[str, object]:
         shared = ("seed", "size", "channels", "precision", "autoencoder_widths")
-        return {name: getattr(options, name) for name in (*shared, *names)}
+        init = options.init and hash_file(options.init)
+        own = {name: getattr(options, name) for name in (*shared, *names)}
+        return own | {"data": hash_arrays(pairs, val), "init": init}
 
-    trainee = AutoencoderTrainee(pairs, val, first, device)
-    own = settings("autoencoder_batch", "pixels_first")
-    train(trainee, options.out / "autoencoder", plans[0], settings=own)
-    own = settings("batch")
-    own["autoencoder"] = hash_file(options.out / "autoencoder" / WEIGHTS)
-    train(GanTrainee(pairs, val, options, device), options.out / "gan", plans[1], settings=own)
+    autoencoder = Phase(
+        name="autoencoder",
+        schedule=plans[0],
+        settings=settings("autoencoder_batch", "pixels_first"),
+        begin=lambda: AutoencoderTrainee(pairs, val, first, device),
+        networks=[Autoencoder(options.channels, options.autoencoder_widths)],
+    )
+    side = options.size // COMPRESSION
+    gan = Phase(
+        name="gan",
+        schedule=plans[1],
+        settings=settings("batch"),
+        begin=lambda: GanTrainee(pairs, val, options, device),
+        networks=[Generator(options.channels, side), Discriminator(options.channels, side)],
+    )
+    train_in_turn(options.out, [autoencoder, gan])
     write_file(options.out / WEIGHTS, (options.out / "gan" / WEIGHTS).read_bytes())
-    if options.card:
-        card_of_training(replace(SUBJECT, size=options.size), options)
+    describe_training(replace(SUBJECT, size=options.size), options)
 
 
 if __name__ == "__main__":

@@ -42,7 +42,8 @@ class Sampler:
         self.device = device
         side = int(facts["size"]) // COMPRESSION
         self.shape = (int(facts["channels"]), side, side)
-        self.counts = tuple(len(values) for values in facts["conditions"].values())
+        self.conditions = {name: tuple(values) for name, values in facts["conditions"].items()}
+        self.counts = tuple(map(len, self.conditions.values()))
         self.noise_gain = float(facts.get("noise_gain", 1.0))
 
     @property

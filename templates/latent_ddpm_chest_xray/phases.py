@@ -18,11 +18,11 @@ from network import (
     LatentDiffusion,
     kept_signal,
 )
-from PIL import Image
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.nn import functional
 
+from medmint.errors import TrainingError
 from medmint.metrics.distances import frechet_distance
 from medmint.metrics.features import SeededConvolution, standardise
 from medmint.metrics.similarity import ms_ssim, psnr
@@ -34,7 +34,7 @@ from medmint.model_trainer import (
     start_from,
 )
 from medmint.model_trainer.run import WEIGHTS
-from medmint.sheets import contact_sheet
+from medmint.sheets import contact_sheet, write_picture
 
 RATE = 4e-4
 AVERAGING = 0.998
@@ -347,12 +347,22 @@ def new_model(options: argparse.Namespace) -> LatentDiffusion:
 
 
 def told(path: Path) -> dict[str, Any]:
-    """Return the facts in a weights file."""
-    with safe_open(path, framework="pt") as file:
-        facts: dict[str, Any] = json.loads(file.metadata()["facts"])
+    """Return the facts in a weights file.
+
+    Raises
+    ------
+    TrainingError
+        If it has none.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts: dict[str, Any] = json.loads(file.metadata()["facts"])
+            facts["conditions"]
+    except (OSError, SafetensorError, TypeError, ValueError, KeyError) as error:
+        raise TrainingError(path, "these are no weights of this network") from error
     return facts
 
 
 def save_sheet(images: np.ndarray, path: Path) -> None:
     """Save grey images of shape (n, side, side)."""
-    Image.fromarray(contact_sheet(list(images), columns=8)).save(path)
+    write_picture(path, contact_sheet(list(images), columns=8))

@@ -14,27 +14,30 @@ split, in half precision, with that gain, and a model card with what they measur
 from __future__ import annotations
 
 import argparse
+import math
 from dataclasses import replace
 from pathlib import Path
 
 from evaluate import SUBJECT
 from network import AUTOENCODER_WIDTHS, COMPRESSION, UNET_WIDTHS
-from phases import AutoencoderTrainee, DiffusionTrainee, new_model
+from phases import AutoencoderTrainee, DiffusionTrainee, new_model, told
 
 from medmint.errors import ArgumentError
 from medmint.home import write_file
 from medmint.model_trainer import (
+    Phase,
     condition_values,
+    hash_arrays,
     prepare_device,
     read_images,
     run_script,
     save_weights,
     schedule,
     start_from,
-    train,
+    train_in_turn,
     training_parser,
 )
-from medmint.model_trainer.judging import card_of_training
+from medmint.model_trainer.judging import describe_training
 from medmint.model_trainer.run import WEIGHTS
 from medmint.packages.package import hash_file
 
@@ -60,9 +63,6 @@ def read_arguments() -> argparse.Namespace:
         help="step from which squares replace absolute values in the diffusion's loss",
     )
     parser.add_argument("--averaging", type=float, default=0.999)
-    parser.add_argument(
-        "--no-card", action="store_true", help="end with the weights, measure nothing more"
-    )
     return parser.parse_args()
 
 
@@ -86,7 +86,12 @@ def check(options: argparse.Namespace) -> None:
             raise ArgumentError(
                 f"--{name.replace('_', '-')}", given, f"positive multiples of {step}"
             )
+    if not 0 < options.rate < math.inf:
+        raise ArgumentError("--rate", options.rate, "a number above 0")
+    if not 0 <= options.averaging < 1:
+        raise ArgumentError("--averaging", options.averaging, "0 or more and below 1")
     if options.init is not None:
+        told(options.init)
         model = new_model(options)
         start_from(options.init, model.autoencoder, "autoencoder.")
         start_from(options.init, model.unet, "unet.")
@@ -118,25 +123,35 @@ def main() -> None:
 
     def settings(*names: str) -> dict[str, object]:
         shared = ("seed", "size", "channels", "precision", "autoencoder_widths")
-        return {name: getattr(options, name) for name in (*shared, *names)}
+        init = options.init and hash_file(options.init)
+        own = {name: getattr(options, name) for name in (*shared, *names)}
+        return own | {"data": hash_arrays(images.images, val.images), "init": init}
 
-    trainee = AutoencoderTrainee(images.images, val.images, first, device)
-    own = settings("autoencoder_batch", "pixels_first")
-    train(trainee, options.out / "autoencoder", plans[0], settings=own)
-    own = settings("batch", "unet_widths", "rate", "averaging", "values", "squared_from")
-    own["autoencoder"] = hash_file(options.out / "autoencoder" / WEIGHTS)
-    diffusion = DiffusionTrainee(images, val, options, device)
-    train(diffusion, options.out / "diffusion", plans[1], settings=own)
-    finish(diffusion, options.out)
-    if options.no_card:
-        return
+    model = new_model(options)
+    autoencoder = Phase(
+        name="autoencoder",
+        schedule=plans[0],
+        settings=settings("autoencoder_batch", "pixels_first"),
+        begin=lambda: AutoencoderTrainee(images.images, val.images, first, device),
+        networks=[model.autoencoder],
+    )
+    names = ("batch", "unet_widths", "rate", "averaging", "values", "squared_from")
+    conditions = hash_arrays(images.conditions, val.conditions)
+    diffusion = Phase(
+        name="diffusion",
+        schedule=plans[1],
+        settings=settings(*names) | {"conditions": conditions},
+        begin=lambda: DiffusionTrainee(images, val, options, device),
+        networks=[model.unet, model.classes],
+    )
+    finish(train_in_turn(options.out, [autoencoder, diffusion]), options.out)
     subject = replace(
         SUBJECT,
         size=options.size,
         conditions=options.values,
         predicted=next(iter(options.values), None),
     )
-    card_of_training(subject, options)
+    describe_training(subject, options)
 
 
 if __name__ == "__main__":

@@ -260,7 +260,7 @@ SUBJECT = Subject(
     read=read,
     extractor=SliceConvolution(),
     sheet=picture,
-    most_seconds=5.0,
+    most_seconds=None,
     effort=Effort(pairs=500, steps=300),
     sections={"shapes": shapes, "segmentation": segmentation},
 )

@@ -21,14 +21,15 @@ import argparse
 import gzip
 import re
 import tarfile
+import zlib
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medmint.errors import TrainingError
-from medmint.home import make_folder, write_file
+from medmint.home import new_folder, write_file
 from medmint.model_trainer import run_script
 from medmint.optional import require
 
@@ -45,7 +46,9 @@ TEST = {
     *(303, 305, 317, 322, 326, 331, 335, 336, 338, 340, 341, 350, 352, 353, 355),
     *(356, 366, 373, 376, 380),
 }
-_MEMBER = re.compile(r"hippocampus_(\d+)\.nii(\.gz)?$")
+_MEMBER = re.compile(r"hippocampus_(\d{1,9})\.nii(\.gz)?")
+#: What tarfile and gzip say of bytes that are not theirs.
+_BROKEN = (OSError, EOFError, ValueError, tarfile.TarError, zlib.error)
 
 Array = NDArray[np.generic]
 
@@ -58,20 +61,34 @@ def members(archive: Path) -> Iterator[tuple[str, str, bytes]]:
     TrainingError
         If the archive is not there or cannot be read.
     """
-    if archive.is_dir():
-        for path in sorted(archive.rglob("hippocampus_*.nii*")):
-            if path.parent.name in ("imagesTr", "labelsTr"):
-                yield path.parent.name, path.name, path.read_bytes()
-        return
+    what = "folder" if archive.is_dir() else "tar archive"
     try:
-        with tarfile.open(archive) as tar:
-            for member in tar:
-                path = PurePosixPath(member.name)
-                wanted = path.parent.name in ("imagesTr", "labelsTr") and _MEMBER.match(path.name)
-                if wanted and (file := tar.extractfile(member)) is not None:
-                    yield path.parent.name, path.name, file.read()
-    except (OSError, tarfile.TarError, EOFError) as error:
-        raise TrainingError(archive, f"it cannot be read as a tar archive ({error})") from error
+        yield from _unpacked(archive) if archive.is_dir() else _packed(archive)
+    except _BROKEN as error:
+        # tarfile goes on with a line for each compression that it tried.
+        reason = str(error).partition(":\n")[0]
+        raise TrainingError(archive, f"it cannot be read as a {what} ({reason})") from error
+
+
+def _unpacked(folder: Path) -> Iterator[tuple[str, str, bytes]]:
+    for path in sorted(folder.rglob("hippocampus_*.nii*")):
+        if _is_volume(path) and path.is_file():
+            yield path.parent.name, path.name, path.read_bytes()
+
+
+def _packed(archive: Path) -> Iterator[tuple[str, str, bytes]]:
+    with tarfile.open(archive) as tar:
+        for member in tar:
+            path = PurePosixPath(member.name)
+            wanted = _is_volume(path) and member.isfile()
+            if wanted and (file := tar.extractfile(member)) is not None:
+                yield path.parent.name, path.name, file.read()
+
+
+def _is_volume(path: PurePath) -> bool:
+    """Tell volumes from what else lies beside them, such as downloads that were cut off."""
+    in_place = path.parent.name in ("imagesTr", "labelsTr")
+    return in_place and _MEMBER.fullmatch(path.name) is not None
 
 
 def read_volume(name: str, content: bytes) -> Array:
@@ -80,20 +97,25 @@ def read_volume(name: str, content: bytes) -> Array:
     Raises
     ------
     TrainingError
-        If it cannot be read or its voxels are not of 1 mm.
+        If it cannot be read, its voxels are not of 1 mm or some of them are not numbers.
     """
     nibabel = require("nibabel", extra="nifti")
+    of_nibabel = (nibabel.spatialimages.HeaderDataError, nibabel.wrapstruct.WrapStructError)
     try:
         raw = gzip.decompress(content) if name.endswith(".gz") else content
         image = nibabel.as_closest_canonical(nibabel.Nifti1Image.from_bytes(raw))
         voxels = np.asarray(image.dataobj)
-    except (OSError, EOFError, ValueError, nibabel.spatialimages.HeaderDataError) as error:
-        raise TrainingError(Path(name), f"it cannot be read as NIfTI ({error})") from error
+    except (*_BROKEN, *of_nibabel, nibabel.filebasedimages.ImageFileError) as error:
+        reason = " ".join(str(error).split())
+        raise TrainingError(Path(name), f"it cannot be read as NIfTI ({reason})") from error
     sides = np.asarray(image.header.get_zooms()[:3])
     if voxels.ndim != 3 or not np.allclose(sides, 1, atol=1e-3):
         raise TrainingError(
             Path(name), f"{voxels.shape} voxels of {sides.tolist()} mm, expected a volume at 1 mm"
         )
+    # Kinds of numpy: whole numbers and others; colours and complex numbers are neither.
+    if not voxels.size or voxels.dtype.kind not in "biuf" or not np.isfinite(voxels).all():
+        raise TrainingError(Path(name), "it has no voxels, or some that are not numbers")
     return voxels
 
 
@@ -133,7 +155,7 @@ def convert(archive: Path) -> dict[str, Array]:
     """
     found: dict[str, dict[str, Array]] = {"imagesTr": {}, "labelsTr": {}}
     for folder, name, content in members(archive):
-        number = int(_MEMBER.match(name)[1])  # type: ignore[index]  # members() has matched it
+        number = int(_MEMBER.fullmatch(name)[1])  # type: ignore[index]  # members() has matched it
         if number not in LEFT_OUT:
             key = f"hippocampus_{number:03d}"
             found[folder][key] = read_volume(name, content)
@@ -167,13 +189,13 @@ def main() -> None:
     parser.add_argument("--archive", type=Path, required=True, help="Task04_Hippocampus.tar")
     parser.add_argument("--out", type=Path, required=True, help="training folder, made anew")
     options = parser.parse_args()
-    arrays = convert(options.archive)
-    out = make_folder(options.out)
-    np.savez_compressed(out / "volumes.npz", **arrays)
-    for side in ("train", "val", "test"):
-        keys = [str(key) for key in arrays["ids"] if split_of(str(key)) == side]
-        write_file(out / f"split_{side}.txt", "".join(f"{key}\n" for key in keys).encode())
-        print(f"{side}: {len(keys)} volumes")
+    with new_folder(options.out) as out:
+        arrays = convert(options.archive)
+        np.savez_compressed(out / "volumes.npz", **arrays)
+        for side in ("train", "val", "test"):
+            keys = [str(key) for key in arrays["ids"] if split_of(str(key)) == side]
+            write_file(out / f"split_{side}.txt", "".join(f"{key}\n" for key in keys).encode())
+            print(f"{side}: {len(keys)} volumes")
 
 
 if __name__ == "__main__":

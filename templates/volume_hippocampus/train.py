@@ -20,7 +20,6 @@ from evaluate import SUBJECT
 from network import Autoencoder, Decoded, VolumeModel, noise_levels
 from numpy.typing import NDArray
 from pictures import sheet
-from PIL import Image
 from segmentation import dice, soft_dice
 from torch import Tensor, nn
 from torch.nn import functional
@@ -31,18 +30,21 @@ from medmint.metrics import frechet_distance
 from medmint.metrics.features import SeededConvolution, standardise
 from medmint.model_trainer import (
     Average,
+    Phase,
     autocast,
+    hash_arrays,
     prepare_device,
     random_numbers,
     run_script,
     schedule,
     start_from,
-    train,
+    train_in_turn,
     training_parser,
 )
-from medmint.model_trainer.judging import card_of_training
+from medmint.model_trainer.judging import describe_training
 from medmint.model_trainer.run import WEIGHTS
 from medmint.packages.package import hash_file
+from medmint.sheets import write_picture
 
 RATE = 4e-4
 BETAS = (0.5, 0.99)
@@ -143,7 +145,7 @@ class AutoencoderTraining:
             labels.append((found.labels.argmax(dim=1) * batch.box[:, 0]).byte().cpu().numpy())
             errors.append(_within((found.image - batch.image).abs(), batch.box).item())
         made, parts = np.concatenate(images), np.concatenate(labels)
-        Image.fromarray(sheet(made[:8], parts[:8])).save(folder / f"val_{step:06d}.png")
+        write_picture(folder / f"val_{step:06d}.png", sheet(made[:8], parts[:8]))
         return {
             "val_difference": float(np.mean(errors)),
             "val_dice": float(np.mean(dice(parts, self.val.labels))),
@@ -286,7 +288,7 @@ class DenoiserTraining:
             found[strength] = slice_distance(self.real, made)
         best = min(found, key=found.__getitem__)
         made, parts = self._decoded(maps, noise, best)
-        Image.fromarray(sheet(made[:16], parts[:16])).save(folder / f"drawn_{step:06d}.png")
+        write_picture(folder / f"drawn_{step:06d}.png", sheet(made[:16], parts[:16]))
         measured = {"val_distance": found[best], "strength": best}
         for label, name in ((1, "anterior"), (2, "posterior")):
             volumes = (parts == label).sum(axis=(1, 2, 3))
@@ -332,7 +334,6 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--widths", type=int, nargs=3, default=(48, 64, 96))
     parser.add_argument("--channels", type=int, default=8, help="channels of the latent map")
     parser.add_argument("--width", type=int, default=96, help="channels of the denoiser")
-    parser.add_argument("--no-card", action="store_true", help="do not measure what was made")
     return parser.parse_args()
 
 
@@ -359,23 +360,33 @@ def main() -> None:
     settings = {
         "seed": options.seed,
         "precision": options.precision,
-        "init": options.init,
+        "init": options.init and hash_file(options.init),
         "widths": options.widths,
         "channels": options.channels,
-        "volumes": [len(split) for split in splits],
+        "data": hash_arrays(*(array for one in splits for array in (one.images, one.labels))),
     }
-    folders = [options.out / name for name in ("autoencoder", "denoiser")]
-    autoencoder = AutoencoderTraining(model.autoencoder, splits, options, device)
-    own = {"autoencoder_batch": options.autoencoder_batch}
-    train(autoencoder, folders[0], plans[0], settings=settings | own)
-    start_from(folders[0] / WEIGHTS, model.autoencoder)
-    denoiser = DenoiserTraining(model, splits, options, device)
-    own = {name: getattr(options, name) for name in ("width", "copies", "batch")}
-    own["autoencoder"] = hash_file(folders[0] / WEIGHTS)
-    train(denoiser, folders[1], plans[1], settings=settings | own)
-    shutil.copyfile(folders[1] / WEIGHTS, options.out / WEIGHTS)
-    if not options.no_card:
-        card_of_training(SUBJECT, options)
+    autoencoder = Phase(
+        name="autoencoder",
+        schedule=plans[0],
+        settings=settings | {"autoencoder_batch": options.autoencoder_batch},
+        begin=lambda: AutoencoderTraining(model.autoencoder, splits, options, device),
+        networks=[model.autoencoder],
+    )
+
+    def begin_denoiser() -> DenoiserTraining:
+        start_from(options.out / autoencoder.name / WEIGHTS, model.autoencoder)
+        return DenoiserTraining(model, splits, options, device)
+
+    denoiser = Phase(
+        name="denoiser",
+        schedule=plans[1],
+        settings=settings | {name: getattr(options, name) for name in ("width", "copies", "batch")},
+        begin=begin_denoiser,
+        networks=[model.denoiser],
+    )
+    train_in_turn(options.out, [autoencoder, denoiser])
+    shutil.copyfile(options.out / denoiser.name / WEIGHTS, options.out / WEIGHTS)
+    describe_training(SUBJECT, options)
 
 
 if __name__ == "__main__":

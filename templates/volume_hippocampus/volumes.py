@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,19 @@ ARRAYS = ("images", "labels", "ids")
 FILE = "volumes.npz"
 #: Fewer volumes than this teach a network nothing but themselves.
 FEWEST_VOLUMES = 8
+#: What numpy says of bytes that are no arrays, or none that there is memory for.
+_UNREADABLE = (
+    AttributeError,
+    EOFError,
+    MemoryError,
+    NotImplementedError,
+    OSError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,11 +72,11 @@ def read_volumes(folder: Path, split: str) -> Volumes:
     """
     path = folder / FILE
     arrays = _read_arrays(path)
-    ids = arrays["ids"].astype(str).tolist()
+    ids = _ids(path, arrays["ids"])
     _check(path, arrays, ids)
     chosen = _split(folder, split, ids)
     places = [ids.index(name) for name in chosen]
-    images, labels = arrays["images"][places], arrays["labels"][places]
+    images, labels = arrays["images"][places], arrays["labels"][places].astype(np.uint8)
     return Volumes(ids=tuple(chosen), images=images, labels=labels, boxes=find_boxes(images))
 
 
@@ -80,8 +95,21 @@ def _read_arrays(path: Path) -> dict[str, NDArray[np.generic]]:
         raise TrainingError(path, "it is not there", "Make it with prepare_data.py.") from error
     except TrainingError:
         raise
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+    except _UNREADABLE as error:
         raise TrainingError(path, f"it cannot be read as an npz file ({error})") from error
+
+
+def _ids(path: Path, array: NDArray[np.generic]) -> list[str]:
+    # Kinds of numpy: text, bytes, whole numbers.
+    if array.ndim != 1 or array.dtype.kind not in "USiu":
+        raise TrainingError(path, f"ids are {array.dtype} of shape {array.shape}, expected text")
+    try:
+        ids: list[str] = array.astype(str).tolist()
+    except ValueError as error:
+        raise TrainingError(
+            path, f"ids are no text ({error})", "Write them as text, not as bytes."
+        ) from error
+    return ids
 
 
 def _check(path: Path, arrays: dict[str, NDArray[np.generic]], ids: list[str]) -> None:
@@ -102,6 +130,8 @@ def _check(path: Path, arrays: dict[str, NDArray[np.generic]], ids: list[str]) -
             f"volumes of {images.shape[1:]} voxels, each side must be a multiple of 16 from 32",
             "Pad them with zeros.",
         )
+    if labels.dtype.kind not in "buif":
+        raise TrainingError(path, f"labels are {labels.dtype}, expected uint8")
     found = np.unique(labels)
     if not np.isin(found, np.arange(LABELS)).all():
         raise TrainingError(path, f"labels hold the values {found[:9].tolist()}, expected 0, 1, 2")
@@ -113,9 +143,9 @@ def _split(folder: Path, split: str, ids: list[str]) -> list[str]:
     path = folder / f"split_{split}.txt"
     if not path.is_file():
         raise TrainingError(path, "it is not there", "It holds an id a line.")
-    chosen = path.read_text(encoding="utf-8").split()
+    chosen = _words(path)
     for other in (folder / f"split_{name}.txt" for name in SPLITS if name != split):
-        taken = set(other.read_text(encoding="utf-8").split()) if other.is_file() else set()
+        taken = set(_words(other)) if other.is_file() else set()
         if shared := sorted(taken & set(chosen)):
             raise TrainingError(path, f"{shared[0]} is in {other.name}, too", "Name it once.")
     if len(set(chosen)) < len(chosen):
@@ -131,6 +161,15 @@ def _split(folder: Path, split: str, ids: list[str]) -> list[str]:
             path, f"it names {len(chosen)} volumes, at least {FEWEST_VOLUMES} are needed"
         )
     return chosen
+
+
+def _words(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8-sig").split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise TrainingError(
+            path, f"it cannot be read ({error})", "Write an id a line, in UTF-8."
+        ) from error
 
 
 def planes(images: NDArray[np.uint8], shares: Sequence[float]) -> Iterator[NDArray[np.uint8]]:

@@ -316,6 +316,10 @@ def _last(out: Path) -> dict[str, torch.Tensor]:
     }
 
 
+#: Parts of a checkpoint that another training starts from.
+PARTS = ("seen", "generator", "average", "discriminator")
+
+
 class TestStartingFromWeights:
     @pytest.mark.parametrize("file", ["weights.safetensors", "checkpoint.pt"])
     def test_begins_where_the_other_ended(
@@ -376,6 +380,49 @@ class TestStartingFromWeights:
         with pytest.raises(TrainingError, match=path.name):
             run(training, monkeypatch, *arguments, "--init", path)
         assert not (tmp_path / "run").exists()
+
+    def test_an_empty_file_is_refused(self, training: Any, tmp_path: Path) -> None:
+        path = tmp_path / "checkpoint.pt"
+        path.touch()
+        self.refused(path)
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("settings", None),
+            ("settings", "text"),
+            ("settings", {}),
+            ("settings", {"conditions": "{}", "channels": "1"}),
+            ("settings", {"conditions": "{}", "channels": 1, "latents": "0"}),
+            ("settings", {"conditions": "{}", "channels": "many", "latents": "1"}),
+            ("settings", {"conditions": "{}", "channels": "-1", "latents": "1"}),
+            ("parts", None),
+            ("parts", {}),
+            ("parts", dict.fromkeys(PARTS)),
+            ("parts", dict.fromkeys(PARTS, "text")),
+            ("parts", {key: {"weight": 1.0} for key in PARTS}),
+            ("parts", {key: {1: torch.zeros(1)} for key in PARTS}),
+        ],
+    )
+    def test_a_checkpoint_of_something_else_is_refused(
+        self, training: Any, trained: Path, tmp_path: Path, name: str, value: Any
+    ) -> None:
+        state = torch.load(trained / "checkpoint.pt", weights_only=True)
+        torch.save(state | {name: value}, tmp_path / "checkpoint.pt")
+        self.refused(tmp_path / "checkpoint.pt")
+
+    @pytest.mark.parametrize("channels", ["many", "", "0", "-1", "1.5"])
+    def test_weights_whose_facts_make_no_sense_are_refused(
+        self, training: Any, tmp_path: Path, channels: str
+    ) -> None:
+        facts = {"conditions": "{}", "channels": channels, "latents": "1"}
+        save_file({"generator.a": torch.zeros(1)}, tmp_path / "a.safetensors", metadata=facts)
+        self.refused(tmp_path / "a.safetensors")
+
+    def refused(self, path: Path) -> None:
+        with pytest.raises(TrainingError, match="these are no weights") as caught:
+            sys.modules["earlier"].read_earlier(path)
+        assert caught.value.path == path
 
 
 SMALL_LATENTS = ("--size", 64)

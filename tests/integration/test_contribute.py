@@ -249,6 +249,17 @@ def test_only_words_of_the_original_are_named(generators, folder):
     assert warning.startswith("intended_use in metadata.json: still those of 90001_")
 
 
+def test_weights_under_another_licence_than_their_data_are_named(generators, folder):
+    path = folder / "metadata.json"
+    text = json.loads(path.read_text(encoding="utf-8"))
+    text[SAMPLER_ID]["description"]["training_data"] = {"name": "x", "license": "proprietary"}
+    path.write_text(json.dumps(text), encoding="utf-8")
+    contribution = send(generators, folder, dry_run=True, output_path=folder.parent / "out")
+    assert any(
+        "data are under 'proprietary', the weights under" in w for w in contribution.warnings
+    )
+
+
 def test_a_dry_run_names_unmet_requirements_and_runs_all_the_same(generators, folder):
     contribution = generators.contribute(
         None,

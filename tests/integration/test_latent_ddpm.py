@@ -221,6 +221,8 @@ class TestTraining:
             (["--unet-widths", "8", "8", "6"], "positive multiples of 4"),
             (["--autoencoder-batch", "0"], "--autoencoder-batch: got 0, expected a positive whole"),
             (["--steps", "0"], "--steps: got 0, expected a positive whole number"),
+            (["--rate", "nan"], "--rate: got nan, expected a number above 0"),
+            (["--averaging", "1"], "--averaging: got 1.0, expected 0 or more and below 1"),
             (["--init", "no.safetensors"], "no weights of this network"),
         ],
     )
@@ -436,6 +438,7 @@ class TestData:
             prepare_data.prepare(download, out, rows)
         assert not out.exists()
         out.mkdir()
+        (out / "own.txt").touch()
         with pytest.raises(OutputError):
             prepare_data.prepare(download, out, rows)
 

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -30,6 +31,11 @@ TINY = {
         *("--autoencoder-steps", "4", "--autoencoder-batch", "4", "--pixels-first", "2"),
     ],
     "cgan_chest_xray": ["--size", "16", "--width", "0.04", "--batch", "4"],
+    "latent_ddpm_chest_xray": [
+        *("--size", "32", "--batch", "4", "--channels", "3", "--unet-widths", "8", "8", "12"),
+        *("--autoencoder-widths", "4", "4", "8", "8"),
+        *("--autoencoder-steps", "2", "--autoencoder-batch", "4", "--pixels-first", "1"),
+    ],
 }
 
 
@@ -97,18 +103,23 @@ def test_a_copy_says_how_it_is_trained(tmp_path, capsys):
 @pytest.mark.parametrize("name", TINY)
 def test_a_copied_package_trains_and_generates(tmp_path, name):
     package, out = tmp_path / "my_model", tmp_path / "run"
-    model_id = copy_template(name, package, taken=[])
+    model_id = copy_template(name, package, taken=[], model_id="10099_MY_MODEL")
     data = training_folder(tmp_path / "data", count=80, side=64)
-    # As many combinations as the record of the conditional GAN has names for.
-    more = ["--conditions", "sex", "view"] if "cgan" in name else []
+    # Another size and other classes than those that the package came with.
+    is_conditional = "chest" in name
+    more = ["--conditions", "view"] if is_conditional else []
     code, told = run_script(package / "train.py", data, out, *TINY[name], *more, "--steps", "2")
     assert code == 0, told
-    (package / "weights.safetensors").write_bytes((out / "weights.safetensors").read_bytes())
+    for made in ("weights.safetensors", "metadata.json", "MODEL_CARD.md", "numbers.json"):
+        shutil.copy(out / made, package)
     with Generators() as generators:
-        result = generators.generate(model_id, 2, tmp_path / "out", package=package, seed=1)
+        result = generators.generate(None, 2, tmp_path / "out", package=package, seed=1)
+        sent = generators.contribute(None, package, dry_run=True, output_path=tmp_path / "sent")
     assert result.count == 2
     header = (tmp_path / "out" / "manifest.jsonl").read_text(encoding="utf-8").splitlines()[0]
     assert json.loads(header)["model_id"] == model_id
+    assert json.loads(header).get("conditions") == (["AP", "PA"] if is_conditional else None)
+    assert not any("still those of" in warning for warning in sent.warnings)
 
 
 @pytest.mark.slow

@@ -71,7 +71,7 @@ def made_up(count: int) -> dict[str, np.ndarray]:
 def write_folder(folder: Path, arrays: dict[str, np.ndarray], train: int = 10) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     np.savez(folder / "volumes.npz", **arrays)
-    ids = [str(name) for name in arrays.get("ids", [])]
+    ids = [str(name) for name in arrays["ids"].ravel()]
     (folder / "split_train.txt").write_text("\n".join(ids[:train]))
     (folder / "split_val.txt").write_text("\n".join(ids[train:]))
     return folder
@@ -189,6 +189,14 @@ def wrong_folders() -> dict[str, tuple[dict[str, Any], str]]:
         "too thin": ({"images": images[..., :24], "labels": labels[..., :24]}, "multiple of 16"),
         "fewer ids": ({"ids": good["ids"][:9]}, "do not go together"),
         "id twice": ({"ids": np.array(["case_0"] * 18)}, "there twice"),
+        "ids in a table": ({"ids": good["ids"][:, None]}, "ids are"),
+        "one id": ({"ids": np.array("case_0")}, "ids are"),
+        "no text": (
+            {"ids": np.array([f"case_{i}\xe9".encode("latin-1") for i in range(18)])},
+            "ids",
+        ),
+        "ids of floats": ({"ids": np.arange(18.0)}, "ids are"),
+        "labels of text": ({"labels": labels.astype(str)}, "labels are"),
     }
 
 
@@ -210,6 +218,20 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     write_folder(root / "torn", good)
     (root / "torn" / "volumes.npz").write_bytes(b"PK nothing")
     (root / "empty").mkdir()
+    write_folder(root / "npy", good)
+    with (root / "npy" / "volumes.npz").open("wb") as file:
+        np.save(file, good["images"])
+    write_folder(root / "damaged", good)
+    np.savez_compressed(root / "damaged" / "volumes.npz", **good)
+    content = bytearray((root / "damaged" / "volumes.npz").read_bytes())
+    content[200:264] = b"\xff" * 64
+    (root / "damaged" / "volumes.npz").write_bytes(content)
+    for side in ("train", "val"):
+        write_folder(root / f"latin {side}", good)
+        (root / f"latin {side}" / f"split_{side}.txt").write_bytes(b"case_\xe9")
+    write_folder(root / "marked", good)
+    for path in (root / "marked").glob("split_*.txt"):
+        path.write_text(path.read_text(), encoding="utf-8-sig")
     code = (
         "import json, sys; from pathlib import Path; from volumes import read_volumes\n"
         "told = {}\n"
@@ -243,11 +265,18 @@ class TestData:
             ("no list", "split_val.txt"),
             ("torn", "cannot be read"),
             ("empty", "prepare_data.py"),
+            ("npy", "cannot be read"),
+            ("damaged", "cannot be read"),
+            ("latin train", "split_train.txt: it cannot be read"),
+            ("latin val", "split_val.txt: it cannot be read"),
         ],
     )
     def test_is_refused(self, told: dict[str, str], name: str, expected: str) -> None:
         assert told[name].startswith("TrainingError")
         assert expected in told[name]
+
+    def test_mark_at_the_start_of_a_list_is_no_part_of_an_id(self, told: dict[str, str]) -> None:
+        assert "marked" not in told
 
     def test_comes_from_the_public_archive(self, tmp_path: Path) -> None:
         random = np.random.default_rng(0)

@@ -10,6 +10,7 @@ import pytest
 
 from medmint.catalogue.records import ModelRecord
 from medmint.errors import TrainingError
+from medmint.model_trainer.data_facts import read_data_facts
 from medmint.model_trainer.judging import (
     Goal,
     Measured,
@@ -21,7 +22,6 @@ from medmint.model_trainer.judging import (
     read_texts,
     write_card,
 )
-from medmint.model_trainer.judging.card import read_data_facts
 from medmint.packages.package import package_record
 from tests.packages.judged import MODEL_ID, package
 

@@ -12,6 +12,7 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import balanced_accuracy_score
 
 from medmint import Generators
+from medmint.catalogue.records import ModelRecord
 from medmint.errors import ArgumentError, ContractError, DeviceError, TrainingError
 from medmint.metrics.training_plan import Examples
 from medmint.model_trainer.judging import (
@@ -31,6 +32,7 @@ from medmint.model_trainer.judging import (
     mean_interval,
     paired,
     reconstruction,
+    record_of_training,
     trade_off,
 )
 from medmint.model_trainer.judging.baseline import PixelGaussian, compare_components
@@ -450,6 +452,49 @@ def test_a_training_ends_in_the_same_card(tmp_path, plain_data):
     assert f"went on from the weights {weights_of(folder).name}" in card
     assert str(folder) not in card
     assert "The test split was not touched" in card
+
+
+def test_a_training_ends_in_a_record_of_its_own(tmp_path, plain_data):
+    images, masks, classes = made_up(60, seed=91, conditions=True)
+    folder = package(tmp_path / "model", images)
+    halves = [part[:, ::2, ::2] for part in (images, masks)]
+    small = package(tmp_path / "own", halves[0], masks=halves[1], classes=classes)
+    out = tmp_path / "run"
+    out.mkdir()
+    shutil.copy(weights_of(small), weights_of(out))
+    data = shutil.copytree(plain_data, tmp_path / "data")
+    (data / "data.toml").write_text('name = "Mine"\nlicense = "proprietary"\npatients = 12\n')
+    options = judging_parser(Subject(folder=folder, size=SIDE), "x").parse_args(
+        ["--data", str(data), "--out", str(out)]
+    )
+    record_of_training(Subject(folder=folder, size=SIDE, conditions=CONDITIONS), options)
+    ((model_id, text),) = json.loads((out / "metadata.json").read_text()).items()
+    assert model_id == MODEL_ID
+    record = ModelRecord.from_dict(model_id, text)
+    assert record.execution.image_size == (SIDE // 2, SIDE // 2)
+    assert set(record.execution.output) == {"image", "mask"}
+    names = ["dark_left", "dark_right", "light_left", "light_right"]
+    assert list(record.execution.conditions) == names
+    facts = {"name": "Mine", "license": "proprietary", "patients": 12}
+    assert record.description["training_data"] == facts
+    assert not {"title", "limits", "weights_license"} & record.description.keys()
+    assert "license" not in record.selection
+
+
+def test_classes_are_those_that_the_weights_name(tmp_path, classed_data):
+    images, masks, classes = made_up(200, seed=80, conditions=True)
+    folder = package(tmp_path / "model", images, masks=masks, classes=classes[:, ::-1])
+    code = folder / "__init__.py"
+    order = {name: CONDITIONS[name] for name in ("view", "label")}
+    code.write_text(code.read_text() + f"\n\nSampler.conditions = {order!r}\n")
+    subject = Subject(folder=folder, size=SIDE, conditions=CONDITIONS, predicted="label")
+    given = ["--data", str(classed_data), "--out", str(tmp_path / "out"), "--threads", "1"]
+    given += ["--only", "conditions", "--copies", "200", "--steps", "120", "--side", "16"]
+    options = judging_parser(subject, "Measure.").parse_args(given)
+    numbers = evaluate_package(subject, options)
+    table, goals = numbers.sections["conditions"].tables[0], numbers.sections["conditions"].goals
+    assert table.rows[0][0] == "view"
+    assert all(goal.measured.value > 0.8 for goal in goals)
 
 
 def test_mean_interval_is_that_of_student():

@@ -3,7 +3,9 @@
 import csv
 import hashlib
 import math
+import os
 import pickle
+import signal
 import subprocess
 import sys
 import threading
@@ -20,6 +22,7 @@ from torch import nn
 from medmint.errors import ArgumentError, DeviceError, TrainingError, WriterError
 from medmint.model_trainer import (
     Average,
+    Phase,
     Schedule,
     augment,
     autocast,
@@ -30,6 +33,7 @@ from medmint.model_trainer import (
     schedule,
     start_from,
     train,
+    train_in_turn,
     training_parser,
 )
 from medmint.model_trainer.checkpoints import alone, load_checkpoint
@@ -157,6 +161,28 @@ class TestGoingOn:
         train(Tiny(), tmp_path, lasting(3, every=6), settings=SETTINGS)
         assert (tmp_path / "weights.safetensors").is_file()
         assert (tmp_path / "log.csv").read_text().splitlines()[1].startswith("3,")
+
+    def test_ctrl_c_costs_no_step(self, ended, tmp_path, capfd):
+        class Stopped(Tiny):
+            def advance(self, step):
+                if step == 4:
+                    os.kill(os.getpid(), signal.SIGINT)
+                return super().advance(step)
+
+        before, tiny = signal.getsignal(signal.SIGINT), Tiny()
+        with pytest.raises(KeyboardInterrupt):
+            train(Stopped(), tmp_path / "run", lasting(10), settings=SETTINGS)
+        assert signal.getsignal(signal.SIGINT) is before
+        assert "stopping after this step" in capfd.readouterr().err
+        train(tiny, tmp_path / "run", lasting(10), settings=SETTINGS)
+        assert tiny.steps[0] == 5
+        for name in ("weights.safetensors", "log.csv"):
+            assert (tmp_path / "run" / name).read_bytes() == (ended / name).read_bytes()
+
+    def test_weights_that_are_gone_are_missed(self, stopped):
+        (stopped / "weights.safetensors").unlink()
+        with pytest.raises(TrainingError, match=r"it is gone.*remove checkpoint\.pt"):
+            train(Tiny(), stopped, lasting(12), settings=SETTINGS)
 
     def test_fewer_steps_than_it_has_had_are_refused(self, stopped):
         tiny = Tiny()
@@ -358,6 +384,52 @@ class TestSaveWeights:
         found = load_file(folder / "first")
         assert found.keys() == tensors.keys()
         assert all(torch.equal(found[name].float(), tensors[name].half().float()) for name in found)
+
+
+def phases_of(steps, **settings):
+    return [
+        Phase(
+            name=name,
+            schedule=lasting(count),
+            settings=SETTINGS | settings.get(name, {}),
+            begin=Tiny,
+            networks=[nn.Linear(4, 8)],
+        )
+        for name, count in steps.items()
+    ]
+
+
+class TestPhases:
+    def test_the_later_one_is_trained_with_what_the_earlier_made(self, tmp_path):
+        train_in_turn(tmp_path, phases_of({"first": 4, "second": 4}))
+        settings = torch.load(tmp_path / "second" / "checkpoint.pt")["settings"]
+        digest = hashlib.sha256((tmp_path / "first" / "weights.safetensors").read_bytes())
+        assert settings["first"] == digest.hexdigest()
+        last = train_in_turn(tmp_path, phases_of({"first": 4, "second": 6}))
+        assert last.steps == [4, 5]
+
+    @pytest.mark.parametrize(
+        ("steps", "settings", "told"),
+        [
+            ({"first": 6, "second": 3}, {}, "for 4 steps already, 3 were asked for"),
+            ({"first": 6, "second": 4}, {}, "a later phase has begun with what it was after 4"),
+            ({"first": 6, "second": 4}, {"second": {"batch": 2}}, "other settings"),
+        ],
+    )
+    def test_what_a_later_one_would_refuse_is_said_first(self, tmp_path, steps, settings, told):
+        train_in_turn(tmp_path, phases_of({"first": 4, "second": 4}))
+        before = (tmp_path / "first" / "checkpoint.pt").read_bytes()
+        with pytest.raises(TrainingError, match=told):
+            train_in_turn(tmp_path, phases_of(steps, **settings))
+        assert (tmp_path / "first" / "checkpoint.pt").read_bytes() == before
+
+    def test_room_for_all_is_asked_for_at_once(self, tmp_path):
+        phases = phases_of({"first": 4, "second": 4})
+        # More than any disk has: 2 ** 60 bytes of weights, which take no memory here.
+        phases[1].networks.append(nn.Linear(2**29, 2**29, device="meta"))
+        with pytest.raises(WriterError, match=r"MiB are free, checkpoints need .* Make room"):
+            train_in_turn(tmp_path / "run", phases)
+        assert not (tmp_path / "run" / "first").exists()
 
 
 class TestStartFrom:

@@ -198,6 +198,17 @@ FAULTS = {
         "images",
         "8 x 8 pixels, expected squares of 16.*smaller size",
     ),
+    "one grey value each": (
+        each("images", lambda image: Image.new("RGB", image.size, image.getpixel((0, 0)))),
+        "images",
+        "all the same, or each has one grey value alone",
+    ),
+    "all the same": (
+        each("images", lambda image: Image.linear_gradient("L").resize(image.size).convert("RGB")),
+        "images",
+        "all the same, or each has one grey value alone",
+    ),
+    "broken facts": (bytes_of("data.toml", b"name = "), "data.toml", "cannot be read as TOML"),
     "no image": (bytes_of(ONE, b"text"), ONE, "cannot be read as an image.*Replace it"),
     "empty file": (bytes_of(ONE, b""), ONE, "cannot be read as an image"),
     "torn image": (bytes_of(ONE, SMALL_PNG.getvalue()[:50]), ONE, "cannot be read as an image"),
@@ -225,7 +236,7 @@ FAULTS = {
     "names of other files": (
         table(lambda text: text.replace("image ", "picture ")),
         "labels.csv",
-        "no view for any of .*ending included",
+        "names none of 60 images such as image 000.png.*ending included",
     ),
     "a split missing": (
         lambda folder: write_splits(folder, val=all_names(folder)),
@@ -277,6 +288,31 @@ FAULTS = {
     ),
     "split not UTF-8": (bytes_of("split_train.txt", b"\xff\xfe"), "split_train.txt", "in UTF-8"),
 }
+
+
+def test_blanks_around_column_names_do_no_harm(folder):
+    table(lambda text: text.replace("patient_id", " patient_id ", 1))(folder)
+    assert read_images(folder, "train", size=16, channels=3).patients is not None
+
+
+def test_images_without_a_patient_are_said(folder, caplog):
+    table(lambda text: text.replace(",p0,", ",,"))(folder)
+    with caplog.at_level("INFO", "medmint.model_trainer"):
+        read_images(folder, "train", size=16, channels=3)
+    assert "have no patient_id, and are taken for patients of their own" in caplog.text
+
+
+def test_no_image_with_a_value_of_each_condition(folder):
+    table(lambda text: text.replace("PA,F", "PA,").replace("PA,M", "PA,"))(folder)
+    table(lambda text: text.replace("AP,F", ",F").replace("AP,M", ",M"))(folder)
+    with pytest.raises(TrainingError, match=r"has a value for each of view, sex\. Name fewer"):
+        read_images(folder, "train", size=16, channels=3, conditions=VIEWS | {"sex": "FM"})
+
+
+def test_columns_that_nobody_asks_for_are_named(folder, caplog):
+    with caplog.at_level("INFO", "medmint.model_trainer"):
+        condition_values(folder, [])
+    assert "No --conditions are named: classes are not learnt. Columns are" in caplog.text
 
 
 @pytest.mark.parametrize("fault", FAULTS)

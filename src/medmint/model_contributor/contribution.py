@@ -18,6 +18,7 @@ from medmint.model_contributor.announcement import (
     upload_advice,
 )
 from medmint.model_contributor.contributor import ModelContributor
+from medmint.model_contributor.licences import licence_doubt
 from medmint.model_contributor.metadata import Given
 from medmint.model_contributor.packing import Selection
 from medmint.model_contributor.questions import Question
@@ -169,7 +170,8 @@ class ContributionFlow:
         record = contributor.packed_metadata()
         metadata = deposit_metadata(contributor.model_id, record, self._creators(), text=terms.text)
         metadata.check()
-        self._warnings += filter(None, [borrowed_words(contributor.model_id, record)])
+        doubts = borrowed_words(contributor.model_id, record), licence_doubt(record)
+        self._warnings += filter(None, doubts)
         if unmet := contributor.unmet_requirements():
             self._warnings += [f"not met here: {one}" for one in unmet if terms.dry_run]
         return metadata

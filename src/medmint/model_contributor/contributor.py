@@ -21,7 +21,6 @@ from medmint.model_contributor.card import CARD_NAME, SHEET_NAME, model_card, sa
 from medmint.model_contributor.identity import check_model_id
 from medmint.model_contributor.licences import licence_fault
 from medmint.model_contributor.metadata import (
-    METADATA_NAME,
     Given,
     build_record,
     read_metadata,
@@ -34,7 +33,7 @@ from medmint.model_contributor.weights import check_own_weights
 from medmint.packages.environments.linked import linked_environment
 from medmint.packages.environments.requirements import check_requirements
 from medmint.packages.origin import own_folder
-from medmint.packages.package import hash_file
+from medmint.packages.package import METADATA_NAME, hash_file
 
 if TYPE_CHECKING:
     from medmint.config_manager import ConfigManager

@@ -43,6 +43,21 @@ def licence_fault(record: Mapping[str, Any]) -> str:
     return ""
 
 
+def licence_doubt(record: Mapping[str, Any]) -> str:
+    """Return a word on weights under another licence than their training data, or nothing.
+
+    Examples
+    --------
+    >>> licence_doubt({"selection": {"license": "MIT"}, "description": {}})
+    ''
+    """
+    data = (record["description"].get("training_data") or {}).get("license")
+    own = licence(record)
+    if not data or not own or data == own:
+        return ""
+    return f"The training data are under {data!r}, the weights under {own!r}: is that allowed?"
+
+
 def licence_of(folder: Path) -> str | None:
     """Return the SPDX identifier of the licence text in a folder, if it is a usual one."""
     for path in sorted(folder.iterdir()):

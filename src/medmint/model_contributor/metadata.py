@@ -13,8 +13,8 @@ from medmint.errors import ArgumentError, ContractError
 from medmint.model_contributor.licences import licence, licence_of
 from medmint.model_contributor.package_code import BASE_ARGUMENTS, PackageCode
 from medmint.model_contributor.weights import weights_here
+from medmint.packages.package import METADATA_NAME
 
-METADATA_NAME = "metadata.json"
 _LATENT_NAMES = ("LATENT_SIZE", "LATENT_DIM", "Z_DIM", "NZ")
 
 

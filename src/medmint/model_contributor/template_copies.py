@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,26 @@ from typing import Any
 from medmint.errors import ArgumentError
 from medmint.home import new_folder, write_json
 from medmint.model_contributor.identity import check_model_id, proposed_id
-from medmint.model_contributor.metadata import METADATA_NAME
+from medmint.packages.package import METADATA_NAME
 from medmint.resources import template_folder
 
 #: Caches, and what was measured of the original's weights.
 _LEFT_OUT = shutil.ignore_patterns("__pycache__", ".*", "*.pyc", "numbers.json")
+#: What a model card says beside record and numbers.
+_CARD_TEXTS = "card.toml"
+_EMPTY_CARD_TEXTS = """\
+# Of this model, in Markdown: the commands from the data to this card; time, machine and how the
+# weights were chosen; public sources and what was changed; the split; privacy; licence; limits.
+commands = ""
+training = ""
+data = ""
+split = ""
+privacy = ""
+licence = ""
+limits = []
+"""
 #: Fields of a record that say what one model is and what it learnt from.
-_OWN_WORDS = ("title", "comment", "training_data", "intended_use", "limits")
+_OWN_WORDS = ("title", "comment", "doi", "citation", "training_data", "intended_use", "limits")
 
 
 def template_names() -> list[str]:
@@ -38,7 +52,7 @@ def copy_template(
     """Copy a reference package into a new folder and give it an id of its own.
 
     What the original says of itself stays in the record and the card to be replaced, apart from
-    its measured performance.
+    its measured performance and what ``card.toml`` says of its training.
 
     Parameters
     ----------
@@ -106,12 +120,22 @@ def _rename(folder: Path, new_id: str, package_name: str) -> None:
     }
     _begin_anew(record)
     write_json(folder / METADATA_NAME, {new_id: record})
+    if (texts := folder / _CARD_TEXTS).is_file():
+        texts.write_text(_card_begun_anew(texts), encoding="utf-8", newline="\n")
     card = folder / "MODEL_CARD.md"
     if card.is_file():
         note = f"> Copied from {old_id}: all that follows is about that model until it is replaced."
         text = card.read_text(encoding="utf-8").replace(old_id, new_id)
         heading, _, rest = text.partition("\n")
         card.write_text(f"{heading}\n\n{note}\n{rest}", encoding="utf-8", newline="\n")
+
+
+def _card_begun_anew(texts: Path) -> str:
+    """Return the texts of a card with the architecture alone, which the scripts still have."""
+    told = tomllib.loads(texts.read_text(encoding="utf-8"))
+    architecture = f"architecture = '''\n{told.get('architecture', '')}'''\n"
+    references = json.dumps(told.get("references", []), ensure_ascii=False, indent=2)
+    return f"{architecture}{_EMPTY_CARD_TEXTS}references = {references}\n"
 
 
 def _begin_anew(record: dict[str, Any]) -> None:

@@ -73,6 +73,9 @@ class Plan:
             "license": description.get("weights_license") or selection.get("license"),
             "citation": description.get("citation") or description.get("doi"),
         }
+        if execution.conditions:
+            # What the labels of the samples count.
+            header["conditions"] = list(execution.conditions)
         if self.condition is not None:
             classes = self.condition.tolist()
             # One class for all is written as one, so that the run can be extended.

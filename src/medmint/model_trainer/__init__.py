@@ -5,6 +5,7 @@ A script holds the networks' step; `train` does the rest. See ``templates/*/trai
 
 from medmint.model_trainer.augmentation import augment
 from medmint.model_trainer.averaging import Average
+from medmint.model_trainer.data_facts import hash_arrays
 from medmint.model_trainer.folder import TrainingImages, read_images
 from medmint.model_trainer.labels import condition_values
 from medmint.model_trainer.options import (
@@ -14,17 +15,20 @@ from medmint.model_trainer.options import (
     schedule,
     training_parser,
 )
+from medmint.model_trainer.phases import Phase, train_in_turn
 from medmint.model_trainer.run import Schedule, Trainee, random_numbers, train
 from medmint.model_trainer.weights import save_weights, start_from
 
 __all__ = [
     "Average",
+    "Phase",
     "Schedule",
     "Trainee",
     "TrainingImages",
     "augment",
     "autocast",
     "condition_values",
+    "hash_arrays",
     "prepare_device",
     "random_numbers",
     "read_images",
@@ -33,5 +37,6 @@ __all__ = [
     "schedule",
     "start_from",
     "train",
+    "train_in_turn",
     "training_parser",
 ]

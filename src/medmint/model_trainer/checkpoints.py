@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import pickle
 import struct
@@ -153,10 +154,7 @@ def load_checkpoint(path: Path, settings: Mapping[str, Any], parts: Parts) -> di
         If the file is no checkpoint, or one of another model or of other settings.
     """
     state = _read(path)
-    before, now = plain(state["settings"]), plain(settings)
-    if changed := sorted(key for key in now | before if now.get(key) != before.get(key)):
-        told = ", ".join(f"{key} {before.get(key)!r} then, {now.get(key)!r} now" for key in changed)
-        raise TrainingError(path, f"it was made with other settings ({told})", _ANEW)
+    _refuse_changes(path, plain(state["settings"]), plain(settings))
     saved = state.pop("parts")
     if saved.keys() != parts.keys():
         there, asked = (", ".join(sorted(names)) for names in (saved, parts))
@@ -170,17 +168,68 @@ def load_checkpoint(path: Path, settings: Mapping[str, Any], parts: Parts) -> di
     return state
 
 
+def read_step(path: Path, settings: Mapping[str, Any]) -> int:
+    """Return the step that a checkpoint is of; settings that are not given are not compared.
+
+    Raises
+    ------
+    TrainingError
+        If the file is no checkpoint, or one of other settings.
+    """
+    state = _read(path)
+    before = plain(state["settings"])
+    _refuse_changes(path, {key: before.get(key) for key in settings}, plain(settings))
+    return int(state["step"])
+
+
+def _refuse_changes(path: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    if changed := sorted(key for key in {**now, **before} if now.get(key) != before.get(key)):
+        told = ", ".join(f"{key} {before.get(key)!r} then, {now.get(key)!r} now" for key in changed)
+        raise TrainingError(path, f"it was made with other settings ({told})", _ANEW)
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
         with zipfile.ZipFile(path) as archive:
             # torch reads damaged numbers as if they were good ones.
             is_whole = archive.testzip() is None
         state = torch.load(path, map_location="cpu", weights_only=True) if is_whole else {}
-        if {"settings", "step", "best", "rows", "parts"} <= state.keys():
-            return dict(state)
+        if _is_checkpoint(state):
+            return {**state, "settings": plain(state["settings"])}
     except _UNREADABLE as error:
         raise TrainingError(path, _BROKEN, _ANEW) from error
     raise TrainingError(path, _BROKEN, _ANEW)
+
+
+def _is_checkpoint(state: Any) -> bool:
+    """Tell whether these are the facts and parts of a training, each of its type."""
+    if not _has_names(state) or not {"settings", "step", "best", "rows", "parts"} <= state.keys():
+        return False
+    # A bool is an int to isinstance, and nothing is less than what is not a number.
+    is_step = type(state["step"]) is int and state["step"] >= 0
+    is_best = type(state["best"]) in {int, float} and not math.isnan(state["best"])
+    return (
+        is_step
+        and is_best
+        and _has_names(state["settings"])
+        and isinstance(state["rows"], list)
+        and all(map(_is_row, state["rows"]))
+        and _has_names(state["parts"])
+        and all(map(_has_names, state["parts"].values()))
+    )
+
+
+def _is_row(row: Any) -> bool:
+    """Tell whether this is a row of the log: numbers by name, the step among them."""
+    return (
+        _has_names(row)
+        and "step" in row
+        and all(isinstance(value, int | float) for value in row.values())
+    )
+
+
+def _has_names(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(name, str) for name in value)
 
 
 def plain(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medmint.errors import ArgumentError, TrainingError
+from medmint.model_trainer.data_facts import read_data_facts
 from medmint.model_trainer.labels import PATIENT, Labels, condition_indices, read_labels
 from medmint.model_trainer.splits import SPLITS, split_names
 
@@ -88,7 +89,9 @@ def read_images(
     labels = read_labels(folder)
     names = split_names(folder, split, labels)
     known = condition_indices(folder, names, labels, conditions or {})
+    read_data_facts(folder)
     images, side = _read_all([folder / "images" / name for name in names], _MODES[channels], size)
+    _refuse_sameness(folder / "images", images)
     return TrainingImages(
         names=tuple(names),
         images=images,
@@ -96,6 +99,15 @@ def read_images(
         conditions=known,
         patients=_patients(names, labels),
     )
+
+
+def _refuse_sameness(folder: Path, images: Bytes) -> None:
+    if (images == images[:1]).all() or (images == images[:, :1, :1]).all():
+        raise TrainingError(
+            folder,
+            f"{len(images)} images are all the same, or each has one grey value alone",
+            "Look at them: there is nothing to learn.",
+        )
 
 
 def _read_masks(folder: Path, names: Sequence[str], size: int, side: int) -> Bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -10,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medmint.errors import TrainingError
+
+logger = logging.getLogger(__name__)
 
 LABELS, PATIENT = "labels.csv", "patient_id"
 #: Index of a value that is not known.
@@ -32,7 +35,9 @@ def read_labels(folder: Path) -> dict[str, dict[str, str]]:
     try:
         # Spreadsheets put a mark before the first name that is no part of it.
         with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
+            table = csv.DictReader(file)
+            table.fieldnames = [name.strip() for name in table.fieldnames or ()]
+            rows = list(table)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise TrainingError(
             path, f"it cannot be read as a table ({error})", "Save it as CSV in UTF-8."
@@ -72,6 +77,10 @@ def condition_values(folder: Path, columns: Sequence[str]) -> dict[str, tuple[st
                 "Leave out a condition that is always the same.",
             )
         found[column] = tuple(values)
+    others = [name for name in next(iter(labels.values()), {}) if name not in {"file", PATIENT}]
+    if others and not columns:
+        named = ", ".join(others)
+        logger.info("No --conditions are named: classes are not learnt. Columns are %s.", named)
     return found
 
 
@@ -114,4 +123,10 @@ def condition_indices(
                 f"it has no {column} for any of {len(names)} images such as {names[0]}",
                 "Names under 'file' are those in the folder images, ending included.",
             )
+    if conditions and (table == UNKNOWN).any(axis=1).all():
+        raise TrainingError(
+            folder / LABELS,
+            f"no image such as {names[0]} has a value for each of {', '.join(conditions)}",
+            "Name fewer --conditions, or fill in cells.",
+        )
     return table

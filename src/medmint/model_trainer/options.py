@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,19 +18,33 @@ def training_parser(
     description: str, *, steps: int, batch: int, validate_every: int = 500
 ) -> argparse.ArgumentParser:
     """Return a parser with the options of every training; the numbers are its defaults."""
-    parser = argparse.ArgumentParser(description=description.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder with the training data")
-    parser.add_argument("--out", type=Path, required=True, help="folder of this training")
-    parser.add_argument("--init", type=Path, help="weights to go on from, on your own data")
-    parser.add_argument("--steps", type=int, default=steps)
-    parser.add_argument("--batch", type=int, default=batch)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:0")
-    parser.add_argument("--threads", type=int, help="threads on the CPU, by default all")
-    parser.add_argument("--precision", default="bfloat16", choices=("bfloat16", "float32"))
-    parser.add_argument("--validate-every", type=int, default=validate_every)
-    parser.add_argument("--checkpoint-every", type=int, default=validate_every)
+    parser = argparse.ArgumentParser(
+        description=description.splitlines()[0], formatter_class=_WithDefaults
+    )
+    add = parser.add_argument
+    add("--data", type=Path, required=True, help="folder with the training data")
+    add("--out", type=Path, required=True, help="folder of this training")
+    add("--init", type=Path, help="weights to go on from, on your own data")
+    add("--steps", type=int, default=steps)
+    add("--batch", type=int, default=batch, help="images of a step")
+    add("--seed", type=int, default=0)
+    add("--device", default="auto", help="auto, cpu, cuda or cuda:0")
+    add("--threads", type=int, help="threads on the CPU, else all")
+    add("--precision", default="bfloat16", choices=("bfloat16", "float32"))
+    add("--validate-every", type=int, default=validate_every, help="steps between measurements")
+    add("--checkpoint-every", type=int, default=100, help="steps that a crash may cost at most")
+    add(
+        "--no-card", dest="card", action="store_false", help="end with the weights, measure no more"
+    )
     return parser
+
+
+class _WithDefaults(argparse.HelpFormatter):
+    """Names the default of each option that has one."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        has_default = action.default not in {None, argparse.SUPPRESS} and action.nargs != 0
+        return f"{action.help or ''}{' (%(default)s)' if has_default else ''}".strip()
 
 
 def schedule(options: argparse.Namespace, phase: str = "") -> Schedule:
@@ -101,11 +116,15 @@ def autocast(options: argparse.Namespace) -> torch.autocast:
 
 def run_script(main: Callable[[], None]) -> None:
     """Run a script; what the user can mend is said in one line, with exit code 2."""
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("medmint.model_trainer").setLevel(logging.INFO)
     try:
         main()
     except MedmintError as error:
         sys.stderr.write(f"{Path(sys.argv[0]).name}: {error}\n")
         sys.exit(2)
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted: the same command goes on from the last checkpoint.\n")
+        sys.stderr.write(
+            "interrupted: the same command goes on from the last checkpoint, where there is one.\n"
+        )
         sys.exit(130)

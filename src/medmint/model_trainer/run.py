@@ -22,9 +22,11 @@ from medmint.model_trainer.checkpoints import (
     alone,
     load_checkpoint,
     plain,
+    read_step,
     reserve,
     save_checkpoint,
 )
+from medmint.model_trainer.interruption import Interruption
 from medmint.model_trainer.weights import save_weights
 
 CHECKPOINT, WEIGHTS, LOG = "checkpoint.pt", "weights.safetensors", "log.csv"
@@ -96,7 +98,8 @@ def train(trainee: Trainee, out: Path, schedule: Schedule, *, settings: Mapping[
 
     ``log.csv`` has a row for each measurement, ``weights.safetensors`` the weights of the best
     one in half precision, ``checkpoint.pt`` all that the next run needs. A run that was cut off
-    at any moment and started again ends in the same files as one that was not.
+    at any moment and started again ends in the same files as one that was not. Ctrl-C stops after
+    the step that runs, and writes a checkpoint first.
 
     Parameters
     ----------
@@ -125,15 +128,17 @@ def train(trainee: Trainee, out: Path, schedule: Schedule, *, settings: Mapping[
             run.complete()
             sys.stderr.write(f"{out}: all of {schedule.steps} steps are done.\n")
             return
-        with _progress(run, schedule) as progress:
+        with Interruption() as interruption, _progress(run, schedule) as progress:
             for step in progress:
                 run.advance(step)
                 if run.step % schedule.validate_every == 0 or run.step == schedule.steps:
                     run.validate()
                     run.save()
                     progress.write(run.summary(), file=sys.stderr)
-                elif run.step % schedule.checkpoint_every == 0:
+                elif run.step % schedule.checkpoint_every == 0 or interruption.came:
                     run.save()
+                if interruption.came:
+                    raise KeyboardInterrupt
 
 
 def _progress(run: _Run, schedule: Schedule) -> tqdm[int]:
@@ -147,6 +152,33 @@ def _progress(run: _Run, schedule: Schedule) -> tqdm[int]:
         mininterval=pause,
         maxinterval=max(10.0, pause),
     )
+
+
+def check_ahead(out: Path, schedule: Schedule, settings: Mapping[str, Any]) -> int | None:
+    """Say now what `train` would refuse, and return the step that its checkpoint is of, if any.
+
+    Parameters
+    ----------
+    out, schedule
+        As in `train`.
+    settings : mapping
+        Those that are known by now; others of the checkpoint are not compared.
+    """
+    path = out / CHECKPOINT
+    if not path.exists():
+        return None
+    step = read_step(path, settings)
+    _refuse_fewer(out, step, schedule.steps)
+    return step
+
+
+def _refuse_fewer(folder: Path, done: int, steps: int) -> None:
+    if done > steps:
+        raise TrainingError(
+            folder,
+            f"it is trained for {done} steps already, {steps} were asked for",
+            "Ask for as many or more, or name another --out.",
+        )
 
 
 class _Run:
@@ -165,11 +197,12 @@ class _Run:
         if path.exists():
             facts = load_checkpoint(path, self.settings, self.trainee.parts)
             self.step, self.best, self.rows = facts["step"], facts["best"], facts["rows"]
-        if self.step > steps:
+        _refuse_fewer(self.folder, self.step, steps)
+        if self.rows and not (self.folder / WEIGHTS).is_file():
             raise TrainingError(
-                self.folder,
-                f"it is trained for {self.step} steps already, {steps} were asked for",
-                "Ask for as many or more, or name another --out.",
+                self.folder / WEIGHTS,
+                "it is gone, and the checkpoint does not hold the best weights",
+                f"Put it back, or remove {CHECKPOINT} to start anew.",
             )
         if self.step == 0:
             reserve(path, self._facts(), self.trainee.parts)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from medmint.errors import TrainingError
-from medmint.model_trainer.labels import PATIENT, Labels
+from medmint.model_trainer.labels import LABELS, PATIENT, Labels
+
+logger = logging.getLogger(__name__)
 
 SPLITS = ("train", "val", "test")
 #: Shares of val and test where a folder has no split files.
@@ -37,6 +40,8 @@ def split_names(folder: Path, split: str, labels: Labels) -> list[str]:
             f"it is not there, though split_{next(iter(sides))}.txt is",
             "Write it, or remove the others for a split by chance.",
         )
+    if split == "train":
+        _refuse_strangers(folder, [name for names in sides.values() for name in names], labels)
     _refuse_leaks(folder, sides, labels)
     if (count := len(sides[split])) < FEWEST[split]:
         raise TrainingError(
@@ -45,6 +50,22 @@ def split_names(folder: Path, split: str, labels: Labels) -> list[str]:
             "Add images, or name more of them in the split files.",
         )
     return sides[split]
+
+
+def _refuse_strangers(folder: Path, names: list[str], labels: Labels) -> None:
+    """Refuse a table of other files: patients would be on several sides without a word."""
+    if not labels or not names:
+        return
+    if not any(name in labels for name in names):
+        raise TrainingError(
+            folder / LABELS,
+            f"it names none of {len(names)} images such as {names[0]}, but {next(iter(labels))}",
+            "Names under 'file' are those in the folder images, ending included.",
+        )
+    alone = [name for name in names if not labels.get(name, {}).get(PATIENT)]
+    if PATIENT in next(iter(labels.values())) and alone:
+        told = "%s: %d of %d images such as %s have no %s, and are taken for patients of their own."
+        logger.info(told, folder / LABELS, len(alone), len(names), alone[0], PATIENT)
 
 
 def _listed(folder: Path) -> dict[str, list[str]]:

@@ -12,6 +12,9 @@ from pathlib import Path, PurePath
 from medmint.catalogue.records import ModelRecord, read_catalogue
 from medmint.errors import ContractError, IntegrityError, InvalidRecordError
 
+#: The record that a package brings.
+METADATA_NAME = "metadata.json"
+
 
 @dataclass(frozen=True, slots=True)
 class Package:
@@ -46,7 +49,7 @@ def package_record(folder: Path) -> ModelRecord | None:
     InvalidRecordError
         If the file is there and is not one record.
     """
-    file = folder / "metadata.json"
+    file = folder / METADATA_NAME
     if not file.is_file():
         return None
     entries = read_catalogue(file)

@@ -3,10 +3,10 @@
 from medmint.model_trainer.judging.card import OwnTraining, Texts, read_texts, write_card
 from medmint.model_trainer.judging.evaluation import (
     card_of_training,
+    describe_training,
     evaluate_package,
     judge,
     judging_parser,
-    sections_of,
 )
 from medmint.model_trainer.judging.evidence import Effort, Evidence, Subject
 from medmint.model_trainer.judging.model import Model, Samples
@@ -18,6 +18,7 @@ from medmint.model_trainer.judging.numbers import (
     Table,
     mean_interval,
 )
+from medmint.model_trainer.judging.own_record import record_of_training
 from medmint.model_trainer.judging.reconstruction import reconstruction
 from medmint.model_trainer.judging.rivals import paired, trade_off
 
@@ -35,6 +36,7 @@ __all__ = [
     "Table",
     "Texts",
     "card_of_training",
+    "describe_training",
     "evaluate_package",
     "judge",
     "judging_parser",
@@ -42,7 +44,7 @@ __all__ = [
     "paired",
     "read_texts",
     "reconstruction",
-    "sections_of",
+    "record_of_training",
     "trade_off",
     "write_card",
 ]

@@ -6,7 +6,6 @@ every number in ``numbers.json``.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +14,10 @@ from typing import Any
 from medmint.catalogue.records import ModelRecord
 from medmint.errors import TrainingError
 from medmint.home import write_file
+from medmint.model_trainer.data_facts import read_toml
 from medmint.model_trainer.judging.numbers import Numbers, Section, markdown_table
 
 CARD, TEXTS, SHEET = "MODEL_CARD.md", "card.toml", "samples.png"
-#: What a training folder may say of itself.
-DATA_FACTS = "data.toml"
 RESEARCH_USE = (
     "Research use. This is not a medical device: nothing here was tested for, or may be used in, "
     "the diagnosis or treatment of a patient. Synthetic is not automatically anonymous: a model "
@@ -85,7 +83,7 @@ def read_texts(folder: Path) -> Texts:
         If it cannot be read or holds something that a card has no place for.
     """
     path = folder / TEXTS
-    given: dict[str, Any] = _read_toml(path)
+    given: dict[str, Any] = read_toml(path)
     for name, value in given.items():
         kind = "a list of texts" if name in _LISTS else "a text"
         fits = (
@@ -101,17 +99,6 @@ def read_texts(folder: Path) -> Texts:
         name: tuple(value) if name in _LISTS else value.strip() for name, value in given.items()
     }
     return Texts(**texts)
-
-
-def read_data_facts(folder: Path) -> dict[str, str]:
-    """Read ``data.toml`` of a training folder; nothing where there is none.
-
-    Raises
-    ------
-    TrainingError
-        If it cannot be read.
-    """
-    return {key: str(value) for key, value in _read_toml(folder / DATA_FACTS).items()}
 
 
 def write_card(
@@ -289,12 +276,3 @@ def _said(value: Any) -> str:
 
 def _sentence(note: str) -> str:
     return note[:1].upper() + note[1:] + ("" if note.endswith((".", "!", "?")) else ".")
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {}
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise TrainingError(path, f"it cannot be read as TOML ({error})") from error

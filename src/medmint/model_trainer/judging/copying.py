@@ -27,7 +27,8 @@ def copying(evidence: Evidence) -> Section:
         raise RuntimeError("privacy() measures membership wherever there is a holdout")
     interval = found.membership_interval
     membership = Measured(found.membership_auc, interval.low, interval.high)
-    split = evidence.split
+    split, goals = evidence.split, tuple(_goals(found, membership))
+    nothing = ("The tests found nothing that speaks against sharing samples.",)
     return Section(
         title="Copying and membership",
         about=(
@@ -40,8 +41,8 @@ def copying(evidence: Evidence) -> Section:
             f"{_units(interval.unit, interval.units)}."
         ),
         tables=_tables(found, membership),
-        goals=tuple(_goals(found, membership)),
-        notes=found.findings or ("The tests found nothing that speaks against sharing samples.",),
+        goals=goals,
+        notes=found.findings or (nothing if all(goal.is_met for goal in goals) else ()),
     )
 
 

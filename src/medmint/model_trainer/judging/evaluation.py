@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from medmint.errors import ArgumentError, TrainingError
-from medmint.home import disk_trouble, make_folder
+from medmint.home import make_folder
+from medmint.model_trainer.data_facts import read_data_facts
 from medmint.model_trainer.judging.card import (
     SHEET,
     OwnTraining,
-    read_data_facts,
     read_texts,
     write_card,
 )
@@ -29,6 +29,7 @@ from medmint.model_trainer.judging.fidelity import fidelity
 from medmint.model_trainer.judging.mask_fit import mask_fit, mask_usefulness
 from medmint.model_trainer.judging.model import Model
 from medmint.model_trainer.judging.numbers import NUMBERS, Numbers
+from medmint.model_trainer.judging.own_record import record_of_training
 from medmint.model_trainer.judging.rivals import paired, speed
 from medmint.model_trainer.options import prepare_device
 
@@ -112,6 +113,11 @@ def evaluate_package(subject: Subject, options: argparse.Namespace) -> Numbers:
         device=options.device,
         kept=options.out / KEPT,
     )
+    if list(model.conditions.items()) != list(subject.conditions.items()):
+        # Of weights that a user has trained.
+        predicted = subject.predicted if subject.predicted in model.conditions else None
+        predicted = predicted or next(iter(model.conditions), None)
+        subject = dataclasses.replace(subject, conditions=model.conditions, predicted=predicted)
     if options.against is not None:
         rival = Model(
             options.against,
@@ -158,6 +164,7 @@ def judge(
     # A folder that cannot be written is better known now than in an hour.
     numbers.save(out)
     for name in names:
+        logger.info("measuring %s", name)
         start = time.monotonic()
         section = known[name](evidence)
         seconds = round(time.monotonic() - start, 1)
@@ -173,7 +180,8 @@ def judge(
     if own is None and not evidence.model.is_original:
         own = OwnTraining(data=read_data_facts(evidence.data))
     texts = read_texts(evidence.subject.folder)
-    write_card(out, evidence.model.record, numbers, texts=texts, own=own)
+    card = write_card(out, evidence.model.record, numbers, texts=texts, own=own)
+    logger.info("wrote %s", card)
     return numbers
 
 
@@ -201,12 +209,33 @@ def card_of_training(
     effort = effort or Effort(draws=3, copies=200)
     evidence = Evidence(subject, model, options.data, "val", effort=effort)
     own = OwnTraining(
-        # Of a path, the name: where a folder lies on this machine is not for a card.
-        command=shlex.join(["python", *(Path(word).name for word in sys.argv)]),
+        command=shlex.join(["python", *map(_without_folders, sys.argv)]),
         started_from=None if options.init is None else options.init.name,
         data=read_data_facts(options.data),
     )
     return judge(evidence, options.out, ("fidelity", "copying"), own=own, is_anew=True)
+
+
+def _without_folders(word: str) -> str:
+    """Return of a path the name: where a folder lies on this machine is not for a card."""
+    option, equals, value = word.partition("=")
+    return f"{option}={Path(value).name}" if equals else Path(word).name
+
+
+def describe_training(subject: Subject, options: argparse.Namespace) -> None:
+    """Write what a training has made: its record, and a card but with ``--no-card``.
+
+    Parameters
+    ----------
+    subject : Subject
+        Of the package that ``train.py`` belongs to, in the size and with the conditions that were
+        trained.
+    options : Namespace
+        Of `training_parser`; the weights are those in ``--out``.
+    """
+    record_of_training(subject, options)
+    if options.card:
+        card_of_training(subject, options)
 
 
 def _begun(evidence: Evidence, out: Path, *, is_anew: bool = False) -> Numbers:
@@ -232,9 +261,7 @@ def _begun(evidence: Evidence, out: Path, *, is_anew: bool = False) -> Numbers:
 
 
 def _save_sheet(evidence: Evidence, path: Path) -> None:
-    from PIL import Image
-
-    from medmint.sheets import contact_sheet
+    from medmint.sheets import contact_sheet, write_picture
 
     samples = evidence.pool(SHEET_SAMPLES)
     if evidence.subject.sheet is not None:
@@ -242,8 +269,7 @@ def _save_sheet(evidence: Evidence, path: Path) -> None:
     else:
         masks = None if samples.masks is None else list(samples.masks)
         picture = contact_sheet(list(samples.images), masks, columns=8)
-    with disk_trouble(path):
-        Image.fromarray(picture).save(path)
+    write_picture(path, picture)
 
 
 def _model_options(given: Iterable[str]) -> Mapping[str, Any]:

@@ -81,8 +81,8 @@ class Subject:
         are to be looked at.
     sheet : callable, optional
         ``sheet(samples) -> picture``, uint8 RGB, in place of a contact sheet.
-    most_seconds : float
-        How long one image may take on one core.
+    most_seconds : float or None
+        How long one image may take on one core; None where no goal is set.
     effort : Effort
         How much is drawn and trained where the command line says nothing else.
     sections : mapping of str to callable
@@ -98,7 +98,7 @@ class Subject:
     read: Reader | None = None
     extractor: SeededConvolution | None = None
     sheet: Callable[[Samples], Bytes] | None = None
-    most_seconds: float = 1.0
+    most_seconds: float | None = 1.0
     effort: Effort = Effort()
     sections: Mapping[str, SectionMaker] = field(default_factory=dict)
 

@@ -77,8 +77,9 @@ class Model:
     weights : Path, optional
         Default: those of the package.
     conditions : mapping of str to sequence of str
-        Columns that the model is conditioned on, with their values. Its class numbers count
-        through all combinations, the last column fastest.
+        Columns that the model is conditioned on, with their values, where its sampler has no
+        ``conditions`` that say so. Class numbers count through all combinations, the last column
+        fastest.
     options : mapping, optional
         Options of the model, such as its number of steps.
     device : str
@@ -112,7 +113,6 @@ class Model:
             found = "no metadata.json" if record is None else "the contract generate"
             raise ContractError(folder.name, "a package of the sampler contract", found)
         self.record, self.folder = record, folder
-        self._sizes = tuple(map(len, (conditions or {}).values()))
         self.options = checked_options(record, options or {})
         self._package = describe(record, folder, "", weights)
         shipped = folder / record.execution.weights_name
@@ -120,9 +120,14 @@ class Model:
         self.is_original = weights is None or (
             shipped.is_file() and hash_file(shipped) == self._package.weights_sha256
         )
-        self._check_record()
         #: What ``load`` of the package returned.
         self.device, self.sampler = device, self._load(device)
+        #: Those that the weights were trained with, where these say so.
+        self.conditions: Mapping[str, Sequence[str]] = getattr(
+            self.sampler, "conditions", conditions or {}
+        )
+        self._sizes = tuple(map(len, self.conditions.values()))
+        self._check_record()
         self._kept = kept
 
     @property

@@ -8,7 +8,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from types import UnionType
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -17,6 +18,8 @@ from medmint.home import write_json
 from medmint.metrics.comparison import LEVEL
 
 NUMBERS = "numbers.json"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,24 +91,21 @@ class Section:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Section:
-        """Read what `dataclasses.asdict` made of a section."""
+        """Read what `dataclasses.asdict` made of a section.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            If it is something else. `Numbers.load` says of which file.
+        """
+        seconds = data["seconds"]
         return cls(
-            title=data["title"],
-            about=data["about"],
-            tables=tuple(
-                Table(
-                    columns=tuple(table["columns"]),
-                    rows=tuple(tuple(map(_cell, row)) for row in table["rows"]),
-                    caption=table["caption"],
-                )
-                for table in data["tables"]
-            ),
-            goals=tuple(
-                Goal(text=g["text"], measured=Measured(**g["measured"]), is_met=g["is_met"])
-                for g in data["goals"]
-            ),
-            notes=tuple(data["notes"]),
-            seconds=data["seconds"],
+            title=_one(data["title"], str),
+            about=_one(data["about"], str),
+            tables=tuple(map(_table, _all(data["tables"], dict))),
+            goals=tuple(map(_goal, _all(data["goals"], dict))),
+            notes=_all(data["notes"], str),
+            seconds=None if seconds is None else _number(seconds),
         )
 
 
@@ -143,10 +143,12 @@ class Numbers:
         if not path.exists():
             return None
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-            sections = {name: Section.from_dict(part) for name, part in data["sections"].items()}
-            return cls(subject=data["subject"], sections=sections)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            text = path.read_text(encoding="utf-8")
+            data = _one(json.loads(text, parse_constant=_refuse_constant), dict)
+            parts = _one(data["sections"], dict).items()
+            sections = {name: Section.from_dict(_one(part, dict)) for name, part in parts}
+            return cls(subject=_one(data["subject"], dict), sections=sections)
+        except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise TrainingError(
                 path, f"it cannot be read ({error})", "Remove it and measure again."
             ) from error
@@ -224,5 +226,56 @@ def _digits(value: float) -> str:
     return f"{value:.{places}f}"
 
 
+def _table(data: Mapping[str, Any]) -> Table:
+    return Table(
+        columns=_all(data["columns"], str),
+        rows=tuple(tuple(map(_cell, row)) for row in _all(data["rows"], list)),
+        caption=_one(data["caption"], str),
+    )
+
+
+def _goal(data: Mapping[str, Any]) -> Goal:
+    return Goal(
+        text=_one(data["text"], str),
+        measured=_measured(_one(data["measured"], dict)),
+        is_met=_one(data["is_met"], bool),
+    )
+
+
 def _cell(data: Any) -> Cell:
-    return Measured(**data) if isinstance(data, dict) else data
+    if data is None or isinstance(data, str):
+        return data
+    return _measured(data) if isinstance(data, dict) else _number(data)
+
+
+def _measured(data: Mapping[str, Any]) -> Measured:
+    found = Measured(**data)
+    _number(found.value)
+    for bound in (found.low, found.high):
+        if bound is not None:
+            _number(bound)
+    return found
+
+
+def _number(value: Any) -> float:
+    number: float = _one(value, int | float)
+    if not math.isfinite(number):
+        raise ValueError(f"{number} is no number")
+    return number
+
+
+def _all(values: Any, kind: type[T]) -> tuple[T, ...]:
+    return tuple(_one(value, kind) for value in _one(values, list))
+
+
+def _one(value: Any, kind: type[T] | UnionType) -> T:
+    """Return a value of the type that is written there, and of no other."""
+    if not isinstance(value, kind):
+        wanted = getattr(kind, "__name__", kind)
+        raise TypeError(f"expected {wanted}, found {type(value).__name__} {value!r:.40}")
+    return value
+
+
+def _refuse_constant(name: str) -> float:
+    """Refuse what JSON does not know and Python writes into it all the same."""
+    raise ValueError(f"{name} is no number")
