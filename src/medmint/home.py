@@ -31,9 +31,7 @@ def disk_trouble(path: Path) -> Iterator[None]:
     except OSError as error:
         hint = "Name a folder that can be written to; MEDMINT_HOME is where medmint keeps its own."
         if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
-            hint = (
-                "Make room there, or name another disk; medmint cache clean empties MEDMINT_HOME."
-            )
+            hint = "Make room there (in MEDMINT_HOME: medmint cache clean), or name another disk."
         raise WriterError(path, _reason(error), hint) from error
 
 

@@ -22,7 +22,7 @@ WIDTHS = (16, 32, 64, 128)
 
 
 def _norm(channels: int) -> nn.GroupNorm:
-    return nn.GroupNorm(math.gcd(8, channels // 2 or 1), channels)
+    return nn.GroupNorm(math.gcd(8, channels // 2 or 1, channels), channels)
 
 
 class Residual(nn.Module):

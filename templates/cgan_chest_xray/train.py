@@ -68,7 +68,9 @@ def _check(options: argparse.Namespace) -> None:
 def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = training_parser(__doc__, steps=8_000, batch=16, validate_every=250)
-    parser.add_argument("--size", type=int, default=128, choices=(16, 32, 64, 128))
+    parser.add_argument(
+        "--size", type=int, default=128, choices=(16, 32, 64, 128), help="side in pixels"
+    )
     parser.add_argument("--width", type=float, default=1.0, help="factor on feature maps")
     parser.add_argument("--autoencoder", type=Path, help="weights: learn latents, not pixels")
     parser.add_argument("--masks", action="store_true", help="learn the masks, too")

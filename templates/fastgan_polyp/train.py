@@ -41,9 +41,11 @@ from medmint.packages.package import hash_file
 def read_arguments() -> argparse.Namespace:
     """Read the command line; ``--steps`` and ``--batch`` are those of the GAN."""
     parser = training_parser(__doc__, steps=12_000, batch=16)
-    parser.add_argument("--size", type=int, default=128, choices=(64, 128))
-    parser.add_argument("--autoencoder-steps", type=int, default=4_400)
-    parser.add_argument("--autoencoder-batch", type=int, default=8)
+    parser.add_argument("--size", type=int, default=128, choices=(64, 128), help="side in pixels")
+    parser.add_argument(
+        "--autoencoder-steps", type=int, default=4_400, help="steps of the first phase"
+    )
+    parser.add_argument("--autoencoder-batch", type=int, default=8, help="images of its steps")
     parser.add_argument(
         "--pixels-first", type=int, default=800, help="steps before the judge is heard"
     )

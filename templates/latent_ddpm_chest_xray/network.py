@@ -38,7 +38,7 @@ BOUND = 4.0
 
 def _norm(channels: int) -> nn.GroupNorm:
     # Two channels a group or more: on maps of one pixel, one channel would be one number.
-    return nn.GroupNorm(math.gcd(8, channels // 2 or 1), channels)
+    return nn.GroupNorm(math.gcd(8, channels // 2 or 1, channels), channels)
 
 
 class Residual(nn.Module):

@@ -45,8 +45,10 @@ from medmint.packages.package import hash_file
 def read_arguments() -> argparse.Namespace:
     """Read the command line; ``--steps`` and ``--batch`` are those of the diffusion."""
     parser = training_parser(__doc__, steps=15_000, batch=32)
-    parser.add_argument("--autoencoder-steps", type=int, default=3_600)
-    parser.add_argument("--autoencoder-batch", type=int, default=8)
+    parser.add_argument(
+        "--autoencoder-steps", type=int, default=3_600, help="steps of the first phase"
+    )
+    parser.add_argument("--autoencoder-batch", type=int, default=8, help="images of its steps")
     parser.add_argument(
         "--pixels-first", type=int, default=900, help="steps before the discriminator is heard"
     )

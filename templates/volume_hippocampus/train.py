@@ -328,8 +328,10 @@ def facts(model: VolumeModel) -> dict[str, str]:
 def parse_arguments() -> argparse.Namespace:
     """Read the command line; ``--steps`` and ``--batch`` are those of the denoiser."""
     parser = training_parser(str(__doc__), steps=4_000, batch=32, validate_every=250)
-    parser.add_argument("--autoencoder-steps", type=int, default=3_000)
-    parser.add_argument("--autoencoder-batch", type=int, default=4)
+    parser.add_argument(
+        "--autoencoder-steps", type=int, default=3_000, help="steps of the first phase"
+    )
+    parser.add_argument("--autoencoder-batch", type=int, default=4, help="images of its steps")
     parser.add_argument("--copies", type=int, default=COPIES, help="changed copies of each volume")
     parser.add_argument("--widths", type=int, nargs=3, default=(48, 64, 96))
     parser.add_argument("--channels", type=int, default=8, help="channels of the latent map")

@@ -92,6 +92,14 @@ def test_a_folder_without_images_is_said_in_a_line(tmp_path, name):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("name", TRAINABLE)
+def test_help_names_defaults(name):
+    command = [sys.executable, "-B", template_folder(name) / "train.py", "--help"]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "100)" in told.split("--checkpoint-every")[2].split("--")[0]
+    assert "(None)" not in told
+
+
 def test_a_copy_says_how_it_is_trained(tmp_path, capsys):
     assert main(["template", "fastgan_polyp", str(tmp_path / "mine")]) == 0
     assert f"python {tmp_path / 'mine' / 'train.py'} --data" in capsys.readouterr().out

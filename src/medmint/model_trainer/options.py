@@ -25,12 +25,13 @@ def training_parser(
     add("--data", type=Path, required=True, help="folder with the training data")
     add("--out", type=Path, required=True, help="folder of this training")
     add("--init", type=Path, help="weights to go on from, on your own data")
-    add("--steps", type=int, default=steps)
+    add("--steps", type=int, default=steps, help="steps in all")
     add("--batch", type=int, default=batch, help="images of a step")
-    add("--seed", type=int, default=0)
+    add("--seed", type=int, default=0, help="fixes first weights, order and noise")
     add("--device", default="auto", help="auto, cpu, cuda or cuda:0")
     add("--threads", type=int, help="threads on the CPU, else all")
-    add("--precision", default="bfloat16", choices=("bfloat16", "float32"))
+    precisions = ("bfloat16", "float32")
+    add("--precision", default="bfloat16", choices=precisions, help="of the networks")
     add("--validate-every", type=int, default=validate_every, help="steps between measurements")
     add("--checkpoint-every", type=int, default=100, help="steps that a crash may cost at most")
     add(
@@ -43,7 +44,7 @@ class _WithDefaults(argparse.HelpFormatter):
     """Names the default of each option that has one."""
 
     def _get_help_string(self, action: argparse.Action) -> str:
-        has_default = action.default not in {None, argparse.SUPPRESS} and action.nargs != 0
+        has_default = action.default not in (None, [], argparse.SUPPRESS) and action.nargs != 0
         return f"{action.help or ''}{' (%(default)s)' if has_default else ''}".strip()
 
 
