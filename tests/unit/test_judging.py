@@ -420,7 +420,7 @@ def test_a_package_is_evaluated_from_its_command_line(tmp_path, classed_data):
     )
     rival = shutil.copytree(folder, tmp_path / "rival")
     given = ["--data", str(classed_data), "--out", str(tmp_path / "out"), "--threads", "1"]
-    given += ["--split", "test", "--against", str(rival), "--size", str(SIDE)]
+    given += ["--split", "test", "--against", str(rival)]
     options = judging_parser(subject, "Measure.").parse_args([*given, "--option", "brightness=3"])
     numbers = evaluate_package(subject, options)
     assert list(numbers.sections) == [

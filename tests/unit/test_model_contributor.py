@@ -4,6 +4,8 @@ import contextlib
 import json
 import subprocess
 import sys
+import tomllib
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -20,11 +22,13 @@ from medmint.model_contributor.metadata import build_record, read_metadata
 from medmint.model_contributor.package_code import PackageCode
 from medmint.model_contributor.questions import QUESTIONS, answer, open_questions
 from medmint.model_contributor.stated import unstated
+from medmint.model_trainer.judging import Texts
 from medmint.packages.environments.linked import closure, linked_environment
 from medmint.publishing import LONGEST_BODY
 from medmint.resources import template_folder
 from tests.packages.folders import plain_package
 
+WITH_CARD_TEXTS = [n for n in template_names() if (template_folder(n) / "card.toml").is_file()]
 numbers = st.sets(st.integers(0, 99_999), max_size=20)
 
 
@@ -308,6 +312,18 @@ class TestTemplates:
         assert card.startswith(f"# {model_id}\n\n> Copied from {old}")
         assert not list(folder.rglob("__pycache__"))
         assert not (folder / "numbers.json").exists()
+
+    @pytest.mark.parametrize("name", WITH_CARD_TEXTS)
+    def test_a_card_of_a_copy_tells_of_the_networks_alone(self, tmp_path, name):
+        copy_template(name, tmp_path / "new", taken=[])
+        before, after = (
+            tomllib.loads((folder / "card.toml").read_text(encoding="utf-8"))
+            for folder in (template_folder(name), tmp_path / "new")
+        )
+        assert after["architecture"].endswith(before["architecture"])
+        assert after["architecture"].startswith("*Of the model that this package was copied from")
+        assert {key for key, value in after.items() if value} == {"architecture", "references"}
+        assert after.keys() == {field.name for field in fields(Texts)}
 
     def test_a_wrong_name_or_place_is_refused(self, tmp_path):
         with pytest.raises(ArgumentError, match="minimal_generate"):

@@ -19,6 +19,7 @@ from medmint.resources import template_folder
 _LEFT_OUT = shutil.ignore_patterns("__pycache__", ".*", "*.pyc", "numbers.json")
 #: What a model card says beside record and numbers.
 _CARD_TEXTS = "card.toml"
+_OF_ORIGINAL = "*Of the model that this package was copied from; say what differs.*\n\n"
 _EMPTY_CARD_TEXTS = """\
 # Of this model, in Markdown: the commands from the data to this card; time, machine and how the
 # weights were chosen; public sources and what was changed; the split; privacy; licence; limits.
@@ -133,7 +134,7 @@ def _rename(folder: Path, new_id: str, package_name: str) -> None:
 def _card_begun_anew(texts: Path) -> str:
     """Return the texts of a card with the architecture alone, which the scripts still have."""
     told = tomllib.loads(texts.read_text(encoding="utf-8"))
-    architecture = f"architecture = '''\n{told.get('architecture', '')}'''\n"
+    architecture = f"architecture = '''\n{_OF_ORIGINAL}{told.get('architecture', '')}'''\n"
     references = json.dumps(told.get("references", []), ensure_ascii=False, indent=2)
     return f"{architecture}{_EMPTY_CARD_TEXTS}references = {references}\n"
 

@@ -60,10 +60,6 @@ def judging_parser(subject: Subject, description: str) -> argparse.ArgumentParse
     parser.add_argument(
         "--out", type=Path, default=Path("judged"), help="for numbers, card, sheet and samples"
     )
-    if subject.read is None:
-        parser.add_argument(
-            "--size", type=int, default=subject.size, help="side of the images, as in training"
-        )
     names = ", ".join(sections_of(subject))
     parser.add_argument("--only", help=f"some of {names}, with commas; none: the card alone")
     parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE")
@@ -104,7 +100,6 @@ def evaluate_package(subject: Subject, options: argparse.Namespace) -> Numbers:
     """
     effort = Effort(**{f.name: getattr(options, f.name) for f in dataclasses.fields(Effort)})
     prepare_device(options)
-    subject = dataclasses.replace(subject, size=getattr(options, "size", subject.size))
     model = Model(
         subject.folder,
         options.weights,
@@ -113,6 +108,9 @@ def evaluate_package(subject: Subject, options: argparse.Namespace) -> Numbers:
         device=options.device,
         kept=options.out / KEPT,
     )
+    if subject.read is None:
+        # That of weights that a user has trained may be another one.
+        subject = dataclasses.replace(subject, size=model.one()["image"].shape[1])
     if list(model.conditions.items()) != list(subject.conditions.items()):
         # Of weights that a user has trained.
         predicted = subject.predicted if subject.predicted in model.conditions else None

@@ -201,6 +201,10 @@ class Model:
             parts.append(read_batch(self.record, frame, start, stop - start).arrays)
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
+    def one(self) -> dict[str, Bytes]:
+        """Return one sample, of the first class, which shows in which size the model draws."""
+        return self.sample(1, 0, np.zeros((1, len(self._sizes)), dtype=np.int64))
+
     def _check_record(self) -> None:
         execution = self.record.execution
         classes = int(np.prod(self._sizes)) if self._sizes else 0

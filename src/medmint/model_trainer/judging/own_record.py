@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from medmint.home import write_json
 from medmint.model_trainer.data_facts import read_data_facts
 from medmint.model_trainer.judging.evidence import Subject
@@ -66,8 +64,7 @@ def _execution(
     known: Mapping[str, Any], model: Model, conditions: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return how the package is run with these weights, by a look at one sample."""
-    wanted = np.zeros((1, len(conditions)), dtype=np.int64)
-    drawn = model.sample(1, 0, wanted)
+    drawn = model.one()
     output = {name: spec for name, spec in known["output"].items() if name in drawn}
     if "mask" in drawn:
         # The names of values are those of the original's masks.
