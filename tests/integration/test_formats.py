@@ -137,7 +137,7 @@ def test_what_png_cannot_hold_is_told_before_a_worker_starts(spec, reason, tmp_p
     next(iter(metadata.values()))["execution"]["output"] = {"image": spec}
     (package / "metadata.json").write_text(json.dumps(metadata))
     with Generators() as own, pytest.raises(ArgumentError, match=reason):
-        own.generate(None, 2, tmp_path / "run", package=package)
+        own.generate(None, 2, tmp_path / "run", package=package, output_format="png")
     assert not (tmp_path / "run").exists()
 
 
