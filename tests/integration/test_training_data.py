@@ -27,6 +27,7 @@ from medmint.errors import (
     SampleIndexError,
 )
 from medmint.model_executor import source as source_module
+from medmint.packages.workers.process import WorkerProcess
 from medmint.synthetic_dataset import MixedDataset, balancing_classes
 from tests.packages.builders import write_package
 from tests.packages.children import is_running, wait_for, workers_below
@@ -323,6 +324,31 @@ def test_a_worker_that_is_killed_is_an_error_and_then_replaced(tmp_path):
         loader.load_state_dict(loader.state_dict())
         rest = [image for batch in loader for image in batch["sample"].numpy()]
         np.testing.assert_array_equal(rest, expected[4:])
+
+
+def test_a_worker_that_dies_before_it_counts_as_dead_is_an_error_once(tmp_path, monkeypatch):
+    slow = write_package(
+        tmp_path / "slow", at_import="import time", in_call="time.sleep(0.3)", result=PID_LABEL
+    )
+    with Generators() as generators:
+        loader = generators.get_as_torch_dataloader(
+            model_id=None, num_samples=16, package=slow, batch_size=4, seed=1
+        )
+        batches = iter(loader)
+        pid = int(next(batches)["label"][0])
+        os.kill(pid, signal.SIGKILL)
+        assert wait_for(lambda: not is_running(pid))
+        alive = WorkerProcess.is_alive.fget
+        # For a moment the system says that a process runs which is being killed.
+        monkeypatch.setattr(
+            WorkerProcess,
+            "is_alive",
+            property(lambda self: self._finalizer.alive if self.pid == pid else alive(self)),
+        )
+        with pytest.raises(GenerationError, match="killed by signal 9"):
+            next(batches)
+        loader.load_state_dict(loader.state_dict())
+        assert [len(batch["sample"]) for batch in loader] == [4, 4, 4]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals to oneself are of POSIX")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -10,7 +11,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import replace
 from typing import Any, TypeAlias, cast
 
-from medmint.errors import ContractError, MedmintError
+from medmint.errors import ContractError, GenerationError, MedmintError
 from medmint.model_executor.plan import Plan
 from medmint.model_executor.starting import start_worker
 from medmint.packages.workers.pool import IDLE_SECONDS
@@ -54,7 +55,9 @@ class Session:
             if len(state.ahead) == MOST_AHEAD:
                 _, dropped = state.ahead.popitem(last=False)
                 state.answers.pop(dropped, None)
-            state.ahead[key] = state.ask(self._worker(state), ask)
+            # That a worker has just died is for fetch() to report as well, once.
+            with contextlib.suppress(GenerationError):
+                state.ahead[key] = state.ask(self._worker(state), ask)
 
     def fetch(self, key: Hashable, ask: Ask) -> Frame:
         """Return the answer to a request that was prefetched under this key, or is made now.
