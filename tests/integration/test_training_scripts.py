@@ -135,7 +135,7 @@ def test_a_copied_package_trains_and_generates(tmp_path, name):
 def test_a_reference_model_that_was_killed_ends_as_one_that_was_not(tmp_path):
     script = template_folder("fastgan_polyp") / "train.py"
     data = training_folder(tmp_path / "data", count=80, side=64)
-    # Seconds on one core; with 900 steps a training takes more than two minutes.
+    # Seconds on one core; some thousands of steps make minutes of it.
     steps = os.environ.get("MEDMINT_TRAINING_STEPS", "12")
     options = [*TINY["fastgan_polyp"], "--steps", steps, "--validate-every", "6"]
     options += ["--checkpoint-every", "3"]
