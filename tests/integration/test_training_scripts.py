@@ -23,6 +23,8 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="processes are killed as
 
 TRAINABLE = [name for name in template_names() if (template_folder(name) / "train.py").is_file()]
 ROOT = Path(__file__).parents[2]
+#: Of the training that is killed: seconds on one core. Read here, as tests have no such variables.
+STEPS = os.environ.get("MEDMINT_TRAINING_STEPS", "12")
 #: As small as the network goes.
 TINY = {
     "fastgan_polyp": [
@@ -135,9 +137,7 @@ def test_a_copied_package_trains_and_generates(tmp_path, name):
 def test_a_reference_model_that_was_killed_ends_as_one_that_was_not(tmp_path):
     script = template_folder("fastgan_polyp") / "train.py"
     data = training_folder(tmp_path / "data", count=80, side=64)
-    # Seconds on one core; some thousands of steps make minutes of it.
-    steps = os.environ.get("MEDMINT_TRAINING_STEPS", "12")
-    options = [*TINY["fastgan_polyp"], "--steps", steps, "--validate-every", "6"]
+    options = [*TINY["fastgan_polyp"], "--steps", STEPS, "--validate-every", "6"]
     options += ["--checkpoint-every", "3"]
     began = time.monotonic()
     code, told = run_script(script, data, tmp_path / "whole", *options)
