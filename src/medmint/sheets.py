@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from medmint.errors import WriterError
 from medmint.home import write_file
 from medmint.samples import Array, GenerationResult
 
@@ -135,8 +134,5 @@ def save_sheet(result: GenerationResult, path: Path) -> Path:
     masks = [
         np.asarray(Image.open(result.folder / line["mask"])) for line in lines if "mask" in line
     ]
-    try:
-        Image.fromarray(contact_sheet(images, masks or None)).save(path)
-    except (OSError, ValueError) as error:
-        raise WriterError(path, str(error)) from error
+    write_picture(path, contact_sheet(images, masks or None))
     return path

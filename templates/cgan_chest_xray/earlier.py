@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
-from zipfile import BadZipFile
 
 import torch
 from autoencoder import Latents, Pixels, read_autoencoder
@@ -17,26 +14,13 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from medmint.errors import ArgumentError, TrainingError
+from medmint.model_trainer.checkpoints import UNREADABLE
 
 #: Parts of a checkpoint that another training can start from.
 NETWORKS = ("seen", "generator", "average", "discriminator")
 #: Side of the images whose latents are 8 x 8, the least that a generator draws.
 LEAST_LATENT_SIZE = 64
 FACTS = ("conditions", "latents", "channels")
-#: What torch and safetensors say of bytes that are not theirs.
-_UNREADABLE = (
-    AttributeError,
-    EOFError,
-    LookupError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    BadZipFile,
-    SafetensorError,
-    UnpicklingError,
-    struct.error,
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +42,7 @@ def read_earlier(path: Path) -> Earlier:
     """
     try:
         facts, parts = (_checkpoint if path.suffix == ".pt" else _weights)(path)
-    except _UNREADABLE as error:
+    except (*UNREADABLE, SafetensorError) as error:
         raise TrainingError(path, "these are no weights and no checkpoint of a GAN") from error
     if not _are_facts(facts) or not all(map(_is_state, parts.values())):
         raise TrainingError(path, "these are no weights of this GAN")

@@ -88,11 +88,14 @@ def main() -> None:
     check(options)
     pairs, val = (read_pairs(options.data, side, options.size) for side in ("train", "val"))
 
+    sources = {
+        "data": hash_arrays(pairs, val),
+        "init": options.init and hash_file(options.init),
+    }
+
     def settings(*names: str) -> dict[str, object]:
         shared = ("seed", "size", "channels", "precision", "autoencoder_widths")
-        init = options.init and hash_file(options.init)
-        own = {name: getattr(options, name) for name in (*shared, *names)}
-        return own | {"data": hash_arrays(pairs, val), "init": init}
+        return {name: getattr(options, name) for name in (*shared, *names)} | sources
 
     autoencoder = Phase(
         name="autoencoder",

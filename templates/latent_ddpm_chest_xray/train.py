@@ -123,11 +123,14 @@ def main() -> None:
         for side in ("train", "val")
     )
 
+    sources = {
+        "data": hash_arrays(images.images, val.images),
+        "init": options.init and hash_file(options.init),
+    }
+
     def settings(*names: str) -> dict[str, object]:
         shared = ("seed", "size", "channels", "precision", "autoencoder_widths")
-        init = options.init and hash_file(options.init)
-        own = {name: getattr(options, name) for name in (*shared, *names)}
-        return own | {"data": hash_arrays(images.images, val.images), "init": init}
+        return {name: getattr(options, name) for name in (*shared, *names)} | sources
 
     model = new_model(options)
     autoencoder = Phase(

@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 _ANEW = "Name another --out, or remove the checkpoint to start anew."
 _BROKEN = "it is no whole checkpoint"
 #: What zipfile and torch say of bytes that are not theirs.
-_UNREADABLE = (
+UNREADABLE = (
     AttributeError,
     EOFError,
     LookupError,
@@ -154,7 +154,7 @@ def load_checkpoint(path: Path, settings: Mapping[str, Any], parts: Parts) -> di
         If the file is no checkpoint, or one of another model or of other settings.
     """
     state = _read(path)
-    _refuse_changes(path, plain(state["settings"]), plain(settings))
+    _refuse_changes(path, state["settings"], plain(settings))
     saved = state.pop("parts")
     if saved.keys() != parts.keys():
         there, asked = (", ".join(sorted(names)) for names in (saved, parts))
@@ -177,7 +177,7 @@ def read_step(path: Path, settings: Mapping[str, Any]) -> int:
         If the file is no checkpoint, or one of other settings.
     """
     state = _read(path)
-    before = plain(state["settings"])
+    before = state["settings"]
     _refuse_changes(path, {key: before.get(key) for key in settings}, plain(settings))
     return int(state["step"])
 
@@ -196,7 +196,7 @@ def _read(path: Path) -> dict[str, Any]:
         state = torch.load(path, map_location="cpu", weights_only=True) if is_whole else {}
         if _is_checkpoint(state):
             return {**state, "settings": plain(state["settings"])}
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise TrainingError(path, _BROKEN, _ANEW) from error
     raise TrainingError(path, _BROKEN, _ANEW)
 
